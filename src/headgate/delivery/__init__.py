@@ -1,0 +1,1 @@
+"""From the event log to the destinations: routing, batching, attempts, retry, outcomes."""

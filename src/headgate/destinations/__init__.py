@@ -1,0 +1,1 @@
+"""The catalog of destinations. A new destination is a new folder here and a line in `catalog.py`."""

@@ -1,0 +1,1 @@
+"""The Segment Spec, pure: messages, timestamps, the integrations object, limits, names. Knows no other room."""
