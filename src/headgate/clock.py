@@ -4,6 +4,7 @@ Two readings: `now_ms` is the calendar (Unix milliseconds, may jump when somebod
 goes into records; `monotonic_s` never runs backwards and measures waits.
 """
 
+import asyncio
 import time
 from typing import Protocol
 
@@ -17,6 +18,9 @@ class Clock(Protocol):
     def monotonic_s(self) -> float:
         """Seconds since an arbitrary moment; never decreases."""
 
+    async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
+        """Returns when the event is set, or when `timeout_s` seconds have passed (None: never)."""
+
 
 class SystemClock:
     """The machine's clock."""
@@ -27,6 +31,13 @@ class SystemClock:
     def monotonic_s(self) -> float:
         return time.monotonic()
 
+    async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await event.wait()
+        except TimeoutError:
+            return
+
 
 class ManualClock:
     """A clock that moves only when told; the twin that tests and simulations use."""
@@ -34,6 +45,7 @@ class ManualClock:
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
         self._now_ms = now_ms
         self._monotonic_s = 0.0
+        self._moved = asyncio.Event()
 
     def now_ms(self) -> int:
         return self._now_ms
@@ -41,11 +53,27 @@ class ManualClock:
     def monotonic_s(self) -> float:
         return self._monotonic_s
 
+    async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
+        until_s = None if timeout_s is None else self._monotonic_s + timeout_s
+        while not event.is_set() and (until_s is None or self._monotonic_s < until_s):
+            await _first_of(event, self._moved)
+
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass on both readings."""
         self._now_ms += round(seconds * 1000)
         self._monotonic_s += seconds
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
 
     def jump(self, seconds: float) -> None:
         """Set the calendar forward or back, as an administrator or NTP does; waits are unaffected."""
         self._now_ms += round(seconds * 1000)
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

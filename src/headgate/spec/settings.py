@@ -23,13 +23,21 @@ class Kind(StrEnum):
     COUNT = "a whole number, 0 or more"
     DURATION = "a duration such as 30 minutes or 4 hours"
     TEXTS = "a list of texts"
+    SLUG = "a slug (1 to 100 letters, digits, hyphens, dots or underscores, no dot or hyphen first)"
+    WRITE_KEYS = "a list of write keys"
+    HISTORY = "true, false or a duration such as 90 days"
     ANY = "any value"
     GROUP = "a mapping"
+    GROUPS = "a list of mappings"
+    NAMED_GROUPS = "a mapping from names to mappings"
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: its name, what it accepts, what holds when it is left out, a sentence for people."""
+    """One setting: its name, what it accepts, what holds when it is left out, a sentence for people.
+
+    `literal`: the text is taken as written; elsewhere `${VAR}` reads the environment.
+    """
 
     name: str
     kind: Kind
@@ -37,6 +45,7 @@ class Setting:
     default: Any = None
     required: bool = False
     secret: bool = False
+    literal: bool = False
     choices: tuple[str, ...] = ()
     members: tuple["Setting", ...] = field(default=())
 
@@ -61,11 +70,21 @@ def duration_s(text: str) -> int:
 
 
 def with_defaults(table: tuple[Setting, ...], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given values with every absent setting at its default; groups are filled in member by member."""
-    filled: dict[str, Any] = {}
-    for setting in table:
-        value = given.get(setting.name, setting.default)
-        if setting.kind is Kind.GROUP:
-            value = with_defaults(setting.members, given.get(setting.name) or {})
-        filled[setting.name] = value
-    return filled
+    """The given values with every absent setting at its default; groups are filled in member by member.
+
+    Lists are new ones even where a default is meant, so that nobody can change the row itself.
+    """
+    return {setting.name: _filled(setting, given) for setting in table}
+
+
+def _filled(setting: Setting, given: Mapping[str, Any]) -> Any:
+    members = setting.members
+    if setting.kind is Kind.GROUP:
+        return with_defaults(members, given.get(setting.name) or {})
+    if setting.kind is Kind.GROUPS:
+        return [with_defaults(members, item) for item in given.get(setting.name) or ()]
+    if setting.kind is Kind.NAMED_GROUPS:
+        named = given.get(setting.name) or {}
+        return {name: with_defaults(members, item) for name, item in named.items()}
+    value = given.get(setting.name, setting.default)
+    return list(value) if isinstance(value, list | tuple) else value

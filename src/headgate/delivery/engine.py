@@ -1,0 +1,180 @@
+"""All couriers together: one per destination that there is or was. Started and woken by the worker.
+
+A removed destination keeps its courier: it settles what was accepted while the destination was there.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import msgspec
+
+from headgate.clock import Clock
+from headgate.delivery.budget import Spending
+from headgate.delivery.courier import Connection, Courier, Tools
+from headgate.delivery.decoded import DecodedLog
+from headgate.delivery.progress import Progress
+from headgate.delivery.recorder import Recorder
+from headgate.delivery.routing import Removed, Router
+from headgate.delivery.store import SPENDING_KEPT_MS, DeliveryStore
+from headgate.delivery.transport import Transport
+from headgate.destinations.interface import Budget
+from headgate.destinations.interface import Destination as Kind
+from headgate.eventlog.interface import LogReader
+from headgate.spec.message import Envelope
+from headgate.spec.settings import duration_s
+from headgate.workspace.model import Destination
+from headgate.workspace.store import DestinationStay
+from headgate.workspace.versions import Versions
+
+
+class DestinationStatus(msgspec.Struct, frozen=True):
+    """How one destination is doing."""
+
+    slug: str
+    state: str
+    trouble: str
+    cursor: int
+    pending: int
+
+
+class Delivery:
+    """Delivers the log to every destination."""
+
+    def __init__(
+        self,
+        *,
+        log: LogReader,
+        store: DeliveryStore,
+        versions: Versions,
+        history: Callable[[], list[DestinationStay]],
+        catalog: Mapping[str, Kind],
+        transport: Transport,
+        clock: Clock,
+        chance: random.Random,
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._versions = versions
+        self._history = history
+        self._catalog = catalog
+        self._recorder = Recorder(store, clock)
+        self._tools = Tools(DecodedLog(log), self._recorder, transport, clock, chance)
+        self._spending: dict[str, Spending] = {}
+        self._couriers: dict[int, Courier] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    def start(self) -> None:
+        """Takes up delivery where the last process left it."""
+        self._remember_spending()
+        self.reconfigure()
+
+    def wake(self) -> None:
+        """There are new messages in the log."""
+        for courier in self._couriers.values():
+            courier.wake()
+
+    def reconfigure(self) -> None:
+        """Brings couriers in line with the current version of the workspace."""
+        for stay in self._history():
+            connection = self._connection(stay)
+            if connection is None:
+                continue
+            spending = self._spending_of(connection.kind.budget(connection.destination.settings))
+            courier = self._couriers.get(stay.id)
+            if courier is None:
+                self._start_courier(connection, spending)
+            elif courier.connection.destination != connection.destination or stay.last_version:
+                courier.reconnect(connection, spending)
+        self.wake()
+
+    def status(self) -> list[DestinationStatus]:
+        """How every destination of the current workspace is doing."""
+        return [
+            DestinationStatus(
+                slug=courier.connection.destination.slug,
+                state=courier.breaker.state.value,
+                trouble=courier.breaker.trouble or self._recorder.trouble,
+                cursor=courier.progress.cursor,
+                pending=courier.progress.open_count,
+            )
+            for courier in self._couriers.values()
+        ]
+
+    def settled_to(self) -> int:
+        """Every message up to this number is settled for every destination."""
+        cursors = [courier.progress.cursor for courier in self._couriers.values()]
+        return min(cursors, default=self._log.last_seq())
+
+    async def stop(self) -> None:
+        """Starts nothing new, waits for what is in flight, records it."""
+        await asyncio.gather(*(courier.stop() for courier in self._couriers.values()))
+        await asyncio.gather(*self._tasks.values())
+        await self._recorder.close()
+        await self._tools.transport.close()
+        self._log.close()
+
+    def _start_courier(self, connection: Connection, spending: Spending) -> None:
+        cursor = self._store.cursors().get(connection.id, self._log.first_seq() - 1)
+        progress = Progress(
+            cursor=cursor,
+            settled_above=self._store.settled_above(connection.id, cursor),
+            owes=self._owes(connection.id),
+        )
+        retries = self._store.retries_above(connection.id, cursor)
+        courier = Courier(connection, self._tools, spending, progress, retries)
+        self._couriers[connection.id] = courier
+        self._tasks[connection.id] = asyncio.get_running_loop().create_task(
+            courier.run(), name=f"courier {connection.destination.slug}"
+        )
+
+    def _connection(self, stay: DestinationStay) -> Connection | None:
+        """A destination as it is now, or as it last was; None when its kind is not in the catalog."""
+        version = self._versions.current() if stay.last_version is None else None
+        workspace = (version or self._versions.at(stay.last_version or 0)).workspace
+        found = [one for one in workspace.destinations if one.slug == stay.slug]
+        if not found or found[0].metadata_id not in self._catalog:
+            return None
+        destination = found[0]
+        kind = self._catalog[destination.metadata_id]
+        return Connection(
+            id=stay.id,
+            destination=destination,
+            kind=kind,
+            router=Router(destination, kind, workspace) if version else Removed(),
+            retry_window_s=duration_s(destination.settings["retryWindow"]),
+        )
+
+    def _owes(self, destination_id: int) -> Callable[[Envelope], bool]:
+        """Whether the destination was connected to a message's source when the message was accepted."""
+
+        @lru_cache(maxsize=256)
+        def source_at(version: int) -> str | None:
+            ready = self._versions.at(version)
+            slugs = {number: slug for slug, number in ready.destination_ids.items()}
+            slug = slugs.get(destination_id)
+            return _source_of(ready.workspace.destinations, slug) if slug else None
+
+        return lambda envelope: source_at(envelope.workspace_version) == envelope.source
+
+    def _spending_of(self, budget: Budget) -> Spending:
+        spending = self._spending.get(budget.scope)
+        if spending is None:
+            spending = self._spending[budget.scope] = Spending(budget)
+        spending.budget = budget
+        return spending
+
+    def _remember_spending(self) -> None:
+        """What was sent shortly before the start still counts against the budgets."""
+        now_ms, now_s = self._tools.clock.now_ms(), self._tools.clock.monotonic_s()
+        for spent in self._store.spending_since(now_ms - SPENDING_KEPT_MS):
+            spending = self._spending_of(Budget(spent.scope, 0, 0))
+            rows = Counter(spent.rows)
+            spending.spend(rows)
+            spending.ended(rows, now_s - max(0, now_ms - spent.ended_at_ms) / 1000)
+
+
+def _source_of(destinations: tuple[Destination, ...], slug: str) -> str | None:
+    return next((one.source_id for one in destinations if one.slug == slug), None)

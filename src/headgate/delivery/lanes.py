@@ -1,0 +1,193 @@
+"""Per-user order: every user has a lane, and at most one request at a time carries messages of a lane.
+
+Between reading the log and making requests, for one destination. Pure bookkeeping, no I/O, no clock.
+A lane's head is either one profile write, which goes alone because the next one must not be sent before
+its outcome is durable, or a run of events, which keep their order inside one request.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import msgspec
+
+from headgate.destinations.interface import Endpoint, Row
+
+
+class Pending(msgspec.Struct, gc=False):
+    """A message on its way: its number, its row, and what has been tried so far."""
+
+    seq: int
+    row: Row
+    message_id: str
+    attempts: int = 0
+    first_attempt_ms: int = 0
+
+
+class Run(msgspec.Struct):
+    """Neighbouring messages of one lane that go into one request, in order."""
+
+    identity: str
+    messages: list[Pending]
+
+
+class Batch(msgspec.Struct):
+    """What one request carries: runs of different lanes, all for one endpoint."""
+
+    endpoint: str
+    runs: list[Run]
+
+    def messages(self) -> Iterator[Pending]:
+        """Every message, in the order of the request."""
+        for run in self.runs:
+            yield from run.messages
+
+    def __len__(self) -> int:
+        return sum(len(run.messages) for run in self.runs)
+
+    @property
+    def seqs(self) -> list[int]:
+        """The numbers of the messages, ascending."""
+        return sorted(message.seq for message in self.messages())
+
+    @property
+    def oldest_seq(self) -> int:
+        """The smallest of the numbers."""
+        return min(run.messages[0].seq for run in self.runs)
+
+
+class Lanes:
+    """The messages of one destination that wait for their turn, by user."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+        self._endpoints = endpoints
+        self._queues: dict[str, deque[Pending]] = {}
+        self._held: set[str] = set()
+        self._ready: dict[str, dict[str, None]] = {name: {} for name in endpoints}
+        self._size = 0
+
+    def __len__(self) -> int:
+        """How many messages wait, those of held lanes included; those in a batch are not counted."""
+        return self._size
+
+    def add(self, message: Pending) -> None:
+        """Put a message at the end of its user's lane."""
+        identity = message.row.identity
+        queue = self._queues.get(identity)
+        if queue is None:
+            queue = self._queues[identity] = deque()
+        queue.append(message)
+        self._size += 1
+        if len(queue) == 1 and identity not in self._held:
+            self._ready[message.row.endpoint][identity] = None
+
+    def hold(self, identity: str) -> bool:
+        """Hold a lane in which nothing waits; False when it is held already or not empty."""
+        if identity in self._held or self._queues.get(identity):
+            return False
+        self._held.add(identity)
+        return True
+
+    def next_endpoint(self) -> str | None:
+        """The endpoint of the message that has been ready longest; None when no lane is ready."""
+        oldest: tuple[int, str] | None = None
+        for endpoint, ready in self._ready.items():
+            if ready:
+                head = self._queues[next(iter(ready))][0]
+                oldest = min(oldest, (head.seq, endpoint)) if oldest else (head.seq, endpoint)
+        return oldest[1] if oldest else None
+
+    def take(self, endpoint: str, max_rows: int, room: Callable[[str, int], int]) -> Batch:
+        """The next batch for an endpoint: at most `max_rows` and what the endpoint's body takes.
+
+        `room(identity, n)` says how many of `n` rows the user's budget allows; lanes without room are
+        passed over and stay ready. The lanes of the batch are held until `release` or `put_back`.
+        """
+        limits = self._endpoints[endpoint]
+        rows_left, bytes_left = min(max_rows, limits.max_rows), limits.max_body_bytes
+        ready = self._ready[endpoint]
+        batch = Batch(endpoint, [])
+        for identity in ready:
+            if rows_left <= 0:
+                break
+            queue = self._queues[identity]
+            most = 1 if limits.writes_profile else min(rows_left, len(queue))
+            allowed = room(identity, most)
+            if allowed <= 0:
+                continue
+            run, used_bytes = self._run(queue, endpoint, allowed, bytes_left, first=not batch.runs)
+            if not run:
+                break
+            batch.runs.append(Run(identity, run))
+            rows_left -= len(run)
+            bytes_left -= used_bytes
+        for taken in batch.runs:
+            del ready[taken.identity]
+            self._held.add(taken.identity)
+        self._size -= len(batch)
+        return batch
+
+    def release(self, identities: Iterable[str]) -> None:
+        """The lanes' messages in flight are settled: whoever waits behind them may go."""
+        for identity in identities:
+            self._held.discard(identity)
+            queue = self._queues.get(identity)
+            if not queue:
+                self._queues.pop(identity, None)
+                continue
+            self._ready[queue[0].row.endpoint][identity] = None
+
+    def put_back(self, identity: str, messages: list[Pending]) -> None:
+        """Return messages of a held lane to its front, in order. The lane stays held."""
+        self._queues.setdefault(identity, deque()).extendleft(reversed(messages))
+        self._size += len(messages)
+
+    def drain(self) -> Iterator[Pending]:
+        """Takes every waiting message out, whether its lane is held or not."""
+        for queue in self._queues.values():
+            yield from queue
+            queue.clear()
+        for ready in self._ready.values():
+            ready.clear()
+        self._queues = {identity: deque() for identity in self._held}
+        self._size = 0
+
+    def _run(
+        self, queue: deque[Pending], endpoint: str, most: int, bytes_left: int, *, first: bool
+    ) -> tuple[list[Pending], int]:
+        """The head of a queue as far as it fits; a message too large for any request still goes, alone."""
+        run: list[Pending] = []
+        used = 0
+        while queue and len(run) < most and queue[0].row.endpoint == endpoint:
+            size = len(queue[0].row.encoded) + 1
+            if used + size > bytes_left and not (first and not run):
+                break
+            run.append(queue.popleft())
+            used += size
+        return run, used
+
+
+def split(batch: Batch) -> tuple[Batch, Batch | None, Run | None]:
+    """Two halves of a batch of several messages, to find out which of them is refused.
+
+    The first half always; then either the other half, when it holds other lanes, or, when the batch is
+    one lane, the rest of that lane's run, which must wait until the first half is settled.
+    """
+    if len(batch.runs) > 1:
+        middle = len(batch.runs) // 2
+        return (
+            Batch(batch.endpoint, batch.runs[:middle]),
+            Batch(batch.endpoint, batch.runs[middle:]),
+            None,
+        )
+    run = batch.runs[0]
+    middle = len(run.messages) // 2
+    first = Batch(batch.endpoint, [Run(run.identity, run.messages[:middle])])
+    return first, None, Run(run.identity, run.messages[middle:])
+
+
+def first_message(batch: Batch) -> tuple[Batch, Batch | None, Run | None]:
+    """The batch's first message alone, the other lanes' runs, and the rest of its own lane's run."""
+    head, *others = batch.runs
+    alone = Batch(batch.endpoint, [Run(head.identity, head.messages[:1])])
+    rest = Run(head.identity, head.messages[1:]) if len(head.messages) > 1 else None
+    return alone, Batch(batch.endpoint, others) if others else None, rest

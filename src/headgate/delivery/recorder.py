@@ -1,0 +1,89 @@
+"""Records facts in groups: while one group is being committed, the next one gathers. Between couriers and store.
+
+A disk that takes no writes stops delivery, never outcomes: what was to be recorded is kept and tried
+again every second, and nobody goes on before it is durable.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+from headgate.clock import Clock
+from headgate.delivery.facts import Facts
+from headgate.delivery.store import DeliveryStore
+
+_AGAIN_AFTER_S = 1.0
+
+log = logging.getLogger("headgate.delivery")
+
+
+class Recorder:
+    """The one way into the delivery store."""
+
+    def __init__(self, store: DeliveryStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="facts")
+        self._gathering = Facts()
+        self._recorded: asyncio.Future[None] | None = None
+        self._recording: asyncio.Task[None] | None = None
+        self._last_attempt_id = store.last_attempt_id()
+        self._stopping = asyncio.Event()
+        self.trouble = ""
+
+    def next_attempt_id(self) -> int:
+        """A number for an attempt that is about to be made."""
+        self._last_attempt_id += 1
+        return self._last_attempt_id
+
+    def record(self, facts: Facts) -> "asyncio.Future[None]":
+        """Takes the facts at once; the future is done when they are durable."""
+        loop = asyncio.get_running_loop()
+        self._gathering.add(facts)
+        if self._recorded is None:
+            self._recorded = loop.create_future()
+        if self._recording is None:
+            self._recording = loop.create_task(self._record(), name="record facts")
+        return self._recorded
+
+    async def keep_up(self) -> None:
+        """Lets others run; while the disk takes no writes, waits until it does again."""
+        if self.trouble and self._recorded is not None:
+            await asyncio.shield(self._recorded)
+        await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Records what is left, unless the disk refuses, and closes the store."""
+        self._stopping.set()
+        while self._recording is not None:
+            await asyncio.wait([self._recording])
+        self._thread.shutdown()
+        self._store.close()
+
+    async def _record(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._recorded is not None:
+                facts, self._gathering = self._gathering, Facts()
+                recorded, self._recorded = self._recorded, None
+                while not await loop.run_in_executor(self._thread, self._try, facts):
+                    if self._stopping.is_set():
+                        recorded.cancel()
+                        return
+                    await self._clock.wait(self._stopping, _AGAIN_AFTER_S)
+                if not recorded.cancelled():
+                    recorded.set_result(None)
+        finally:
+            self._recording = None
+
+    def _try(self, facts: Facts) -> bool:
+        try:
+            self._store.record(facts)
+        except sqlite3.Error as error:
+            if not self.trouble:
+                log.error("outcomes cannot be recorded, delivery waits: %s", error)
+            self.trouble = f"outcomes cannot be recorded: {error}"
+            return False
+        self.trouble = ""
+        return True

@@ -1,0 +1,87 @@
+"""Whether a message is meant for a destination, and if not, why. Pure; the stage before mapping.
+
+The order of the questions is the order of the answers people expect: first what the workspace says,
+then what the message is, then what its sender and its user want.
+"""
+
+from typing import Any
+
+from headgate.destinations.interface import Destination as Kind
+from headgate.destinations.interface import Discard, Row
+from headgate.spec.consent import consents
+from headgate.spec.integrations import refused_by
+from headgate.workspace.model import Destination, Workspace
+
+DEVICE = "device"
+
+
+class Router:
+    """The decisions for one configured destination, with what it needs of the workspace at hand."""
+
+    def __init__(self, destination: Destination, kind: Kind, workspace: Workspace) -> None:
+        self._destination = destination
+        self._kind = kind
+        self._settings = destination.settings
+        self._junk = {str(junk).strip().lower() for junk in self._settings["junkIdentities"]}
+        self._categories = self._settings["consentCategories"]
+        self._by_device = destination.connection_mode == DEVICE
+        self._page_may_send = any(
+            other.connection_mode == DEVICE and other.metadata_id == destination.metadata_id
+            for other in workspace.destinations_of(destination.source_id)
+        )
+
+    def row(self, message: dict[str, Any]) -> Row | Discard:
+        """The message as the destination's row, or why it is not meant to go."""
+        return self.refusal(message) or self._kind.map_row(message, self._settings)
+
+    def refusal(self, message: dict[str, Any]) -> Discard | None:
+        """Why the message is not meant for the destination; None when it is."""
+        if not self._destination.enabled:
+            return Discard("destination_disabled")
+        if message.get("type") not in self._kind.call_types:
+            return Discard("unsupported_type", f"type {message.get('type')}")
+        return self._refusal_by_mode(message) or self._refusal_by_user(message)
+
+    def _refusal_by_mode(self, message: dict[str, Any]) -> Discard | None:
+        bundled, failed = _page_lists(message)
+        name = self._kind.name
+        if self._by_device:
+            if self._settings["fallbackToCloud"] and name in failed:
+                return None
+            return Discard("device_mode")
+        if name in bundled and not self._page_may_send:
+            return Discard("sent_by_page")
+        return None
+
+    def _refusal_by_user(self, message: dict[str, Any]) -> Discard | None:
+        user_id = message.get("userId")
+        if not user_id:
+            return Discard("no_user_id")
+        if user_id.strip().lower() in self._junk:
+            return Discard("junk_identity", f"userId {user_id!r}")
+        if not consents(message.get("context"), self._categories):
+            return Discard("consent", "needs " + ", ".join(self._categories))
+        switched_off_by = refused_by(message.get("integrations"), self._kind.name)
+        if switched_off_by is not None:
+            return Discard("integrations_object", f"integrations.{switched_off_by} is false")
+        return None
+
+
+class Removed:
+    """The router of a destination that was removed: nothing goes any more."""
+
+    def row(self, message: dict[str, Any]) -> Discard:
+        """Why the message does not go."""
+        return Discard("destination_removed")
+
+
+def _page_lists(message: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """What analytics.js says it sent from the page itself, and what failed to load there."""
+    metadata = message.get("_metadata")
+    if not isinstance(metadata, dict):
+        return [], []
+    bundled, failed = metadata.get("bundled"), metadata.get("failedInitializations")
+    return (
+        bundled if isinstance(bundled, list) else [],
+        failed if isinstance(failed, list) else [],
+    )

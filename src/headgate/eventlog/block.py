@@ -1,0 +1,208 @@
+"""The block: one group commit on disk. Built by the event log's writer, read by everything after it.
+
+Messages are numbered, not blocks: a block holds `n` messages, `first_seq` and upwards, dense.
+
+    columns  n x u64 id hash | n x u64 user hash | n x u8 call type | n x u32 length | m x u32 messages per envelope
+    payload  zstd( u32 length of head | head: msgpack [envelopes, given ids] | the messages as they came )
+    crc      crc32 of the numbers, columns and payload, and of the previous block's crc: a chain
+
+All numbers are little-endian. A block is whole or absent; a broken one is never read as a shorter one.
+"""
+
+import struct
+import sys
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+import zstandard
+from xxhash import xxh3_64_intdigest
+
+from headgate.spec.message import FORMAT, Envelope
+
+_HEADER = struct.Struct("<qiqiI")
+_LENGTH = struct.Struct("<I")
+_BYTES_PER_MESSAGE = 8 + 8 + 1 + 4
+_MAX_PAYLOAD_BYTES = 256 * 1024 * 1024
+
+if sys.byteorder != "little":
+    raise ImportError("Headgate's blocks are little-endian; this machine is not")
+
+
+class BrokenBlock(Exception):
+    """A block whose bytes are not those that were written."""
+
+    def __init__(self, first_seq: int, n: int, why: str) -> None:
+        super().__init__(f"block {first_seq} to {first_seq + n - 1} is broken: {why}")
+        self.first_seq = first_seq
+        self.last_seq = first_seq + n - 1
+
+
+class _Head(msgspec.Struct, array_like=True):
+    envelopes: list[Envelope]
+    given_ids: dict[int, str]
+
+
+_encode_head = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
+
+
+def id_hash(source: str, message_id: str) -> int:
+    """The 64 bits under which a source's messageId is found again."""
+    return xxh3_64_intdigest(message_id.encode(), seed=source_seed(source))
+
+
+def source_seed(source: str) -> int:
+    """What makes the hashes of two sources' equal messageIds differ."""
+    return xxh3_64_intdigest(source.encode())
+
+
+def user_hashes(user_ids: Iterable[str]) -> list[int]:
+    """The 64 bits under which each user's messages are found; 0 for a message without userId."""
+    return [xxh3_64_intdigest(user_id.encode()) if user_id else 0 for user_id in user_ids]
+
+
+class StoredBlock(NamedTuple):
+    """A block as it lies on disk."""
+
+    first_seq: int
+    n: int
+    received_at_ms: int
+    format: int
+    prev_crc: int
+    crc: int
+    columns: bytes
+    payload: bytes
+
+    def computed_crc(self) -> int:
+        """The crc that these bytes should have."""
+        header = _HEADER.pack(
+            self.first_seq, self.n, self.received_at_ms, self.format, self.prev_crc
+        )
+        return zlib.crc32(self.payload, zlib.crc32(self.columns, zlib.crc32(header)))
+
+
+class Entry(NamedTuple):
+    """One message of a block: its number, the bytes as they came, and what surrounds them."""
+
+    seq: int
+    raw: bytes
+    envelope: Envelope
+    given_id: str
+
+
+class Contents(NamedTuple):
+    """What goes into a block; the lists run in step, one item per message."""
+
+    envelopes: list[Envelope]
+    counts: list[int]
+    raws: list[bytes]
+    id_hashes: list[int]
+    user_hashes: list[int]
+    types: bytearray
+    given_ids: dict[int, str]
+
+
+class BlockWriter:
+    """Builds stored blocks. Not for use from two threads at once: it keeps one compressor."""
+
+    def __init__(self) -> None:
+        self._compress = zstandard.ZstdCompressor(level=1).compress
+
+    def build(self, first_seq: int, prev_crc: int, contents: Contents) -> StoredBlock:
+        """The block of these messages, numbered from `first_seq` and chained to the block before."""
+        raws = contents.raws
+        head = _encode_head(_Head(contents.envelopes, contents.given_ids))
+        columns = b"".join(
+            (
+                array("Q", contents.id_hashes).tobytes(),
+                array("Q", contents.user_hashes).tobytes(),
+                contents.types,
+                array("I", map(len, raws)).tobytes(),
+                array("I", contents.counts).tobytes(),
+            )
+        )
+        block = StoredBlock(
+            first_seq=first_seq,
+            n=len(raws),
+            received_at_ms=max(envelope.received_at_ms for envelope in contents.envelopes),
+            format=FORMAT,
+            prev_crc=prev_crc,
+            crc=0,
+            columns=columns,
+            payload=self._compress(b"".join((_LENGTH.pack(len(head)), head, *raws))),
+        )
+        return block._replace(crc=block.computed_crc())
+
+
+class Block:
+    """A block opened for reading. Raises BrokenBlock when its bytes are not those that were written."""
+
+    __slots__ = (
+        "_counts",
+        "_entries",
+        "_stored",
+        "first_seq",
+        "id_hashes",
+        "n",
+        "received_at_ms",
+        "types",
+    )
+
+    def __init__(self, stored: StoredBlock) -> None:
+        if stored.computed_crc() != stored.crc:
+            raise BrokenBlock(stored.first_seq, stored.n, "the checksum does not match")
+        self._stored = stored
+        self._entries: list[Entry] = []
+        self.first_seq = stored.first_seq
+        self.n = stored.n
+        self.received_at_ms = stored.received_at_ms
+        self.id_hashes = array("Q", stored.columns[: 8 * stored.n])
+        self.types = stored.columns[16 * stored.n : 17 * stored.n]
+        self._counts = array("I", stored.columns[_BYTES_PER_MESSAGE * stored.n :])
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the block's last message."""
+        return self.first_seq + self.n - 1
+
+    @property
+    def crc(self) -> int:
+        """What the next block in the chain has to name as its `prev_crc`."""
+        return self._stored.crc
+
+    @property
+    def user_hashes(self) -> Sequence[int]:
+        """One hash per message; 0 where it has no userId."""
+        return array("Q", self._stored.columns[8 * self.n : 16 * self.n])
+
+    def entries(self) -> Iterator[Entry]:
+        """Every message of the block, in order."""
+        body = zstandard.ZstdDecompressor().decompress(
+            self._stored.payload, max_output_size=_MAX_PAYLOAD_BYTES
+        )
+        head_end = 4 + _LENGTH.unpack_from(body)[0]
+        head = _decode_head(body[4:head_end])
+        given = head.given_ids
+        lengths = iter(array("I", self._stored.columns[17 * self.n : _BYTES_PER_MESSAGE * self.n]))
+        seq, start = self.first_seq, head_end
+        for envelope, count in zip(head.envelopes, self._counts, strict=True):
+            for _ in range(count):
+                end = start + next(lengths)
+                yield Entry(
+                    seq,
+                    body[start:end],
+                    envelope,
+                    given.get(seq - self.first_seq, "") if given else "",
+                )
+                seq, start = seq + 1, end
+
+    def entry(self, seq: int) -> Entry:
+        """The message with this number; IndexError when the block does not hold it."""
+        if not self.first_seq <= seq <= self.last_seq:
+            raise IndexError(f"block {self.first_seq} to {self.last_seq} does not hold {seq}")
+        if not self._entries:
+            self._entries = list(self.entries())
+        return self._entries[seq - self.first_seq]

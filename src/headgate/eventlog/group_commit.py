@@ -1,0 +1,129 @@
+"""Group commit: while one group is being made durable, the arrivals that come in gather for the next.
+
+Between the doors (one asyncio loop) and the log (one thread). Nobody waits for a timer: a lone message
+is committed at once, and under load the groups grow by themselves.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from headgate.eventlog.interface import Arrival, EventLog, LogFull
+from headgate.eventlog.refused import Refusal, RefusedRing
+
+MAX_GROUP_MESSAGES = 5_000
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+
+
+class Overloaded(LogFull):
+    """More is waiting for its commit than memory is set aside for."""
+
+
+class _Waiting(NamedTuple):
+    """One request's share of the next group."""
+
+    arrival: Arrival | None
+    refusals: list[Refusal]
+    size_bytes: int
+    done: asyncio.Future[None]
+
+    @property
+    def messages(self) -> int:
+        return (len(self.arrival.raws) if self.arrival else 0) + len(self.refusals)
+
+
+class GroupCommit:
+    """Appends to the log, and to the ring of refusals, in groups.
+
+    `committed` is called with the log's last number after every commit.
+    """
+
+    def __init__(
+        self, log: EventLog, refused: RefusedRing, committed: Callable[[int], None]
+    ) -> None:
+        self._log = log
+        self._refused = refused
+        self._committed = committed
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log")
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def append(self, arrival: Arrival | None, refusals: list[Refusal]) -> None:
+        """Returns once the request's messages and refusals are durable.
+
+        Raises LogFull when they could not be made durable, Overloaded when too much is waiting.
+        """
+        size = sum(len(refusal.body) for refusal in refusals)
+        if arrival is not None:
+            size += arrival.size_bytes
+        if self._waiting_bytes + size > MAX_WAITING_BYTES:
+            raise Overloaded("more messages are waiting to be written than memory allows")
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(arrival, refusals, size, loop.create_future())
+        self._waiting.append(waiting)
+        self._waiting_bytes += size
+        if self._flushing is None:
+            self._flushing = loop.create_task(self._flush(), name="group commit")
+        await waiting.done
+
+    async def trouble(self) -> str:
+        """Why messages cannot be accepted right now, in words; "" when they can."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._log.trouble)
+
+    async def close(self) -> None:
+        """Commits what is waiting, then closes the log and the ring."""
+        while self._flushing is not None:
+            await asyncio.wait([self._flushing])
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown()
+
+    async def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                group = self._next_group()
+                failure = await loop.run_in_executor(self._thread, self._commit, group)
+                for waiting in group:
+                    if waiting.done.done():
+                        continue
+                    if failure is None:
+                        waiting.done.set_result(None)
+                    else:
+                        waiting.done.set_exception(failure)
+                if failure is None:
+                    self._committed(self._log.last_seq())
+        finally:
+            self._flushing = None
+
+    def _next_group(self) -> list[_Waiting]:
+        messages = taken = 0
+        while taken < len(self._waiting) and messages < MAX_GROUP_MESSAGES:
+            messages += self._waiting[taken].messages
+            taken += 1
+        group, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        self._waiting_bytes -= sum(waiting.size_bytes for waiting in group)
+        return group
+
+    def _commit(self, group: Sequence[_Waiting]) -> LogFull | None:
+        """In the thread. Whatever goes wrong becomes an answer, so that nobody is left waiting."""
+        arrivals = [waiting.arrival for waiting in group if waiting.arrival is not None]
+        refusals = [refusal for waiting in group for refusal in waiting.refusals]
+        try:
+            if arrivals:
+                self._log.append(arrivals)
+            if refusals:
+                self._refused.add(refusals)
+        except LogFull as error:
+            return error
+        except sqlite3.Error as error:
+            return LogFull(f"refusals cannot be recorded: {error}")
+        except Exception as error:
+            return LogFull(f"{type(error).__name__}: {error}")
+        return None
+
+    def _close(self) -> None:
+        self._log.close()
+        self._refused.close()

@@ -1,0 +1,105 @@
+"""Runs the sandbox on a port: `run` for the command, `serving` inside another program or a test.
+
+uvicorn's HTTP protocol under a listener of our own, so that nothing wakes while nobody asks, a port of
+0 is known before the first request, and stopping takes a fraction of a second whatever is open.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+import uvloop
+from uvicorn.server import ServerState
+
+from headgate.clock import SystemClock
+from headgate.sandbox.announce import Announcer
+from headgate.sandbox.app import create_app
+from headgate.sandbox.heap import Sandbox
+from headgate.sandbox.options import Options
+from headgate.sandbox.wire import SandboxProtocol
+
+GRACE_S = 0.3
+CANCEL_S = 0.3
+KEEP_ALIVE_S = 75
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(
+    host: str = "127.0.0.1",
+    port: int = 9091,
+    *,
+    options: Options | None = None,
+    announce: bool = False,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then return. Prints the URL first; port 0 takes a free one.
+
+    Raises OSError when the port is taken.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(host, port, options or Options(), announce=announce))
+
+
+@asynccontextmanager
+async def serving(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int) -> AsyncIterator[str]:
+    """Serve `sandbox` in the running loop, yielding its URL; port 0 takes a free one.
+
+    It may be served again afterwards, also on the same port: an outage with the state kept.
+    Raises OSError when the port is taken.
+    """
+    config = uvicorn.Config(
+        create_app(sandbox),
+        http=SandboxProtocol,
+        ws="none",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family)
+    server = await loop.create_server(
+        lambda: SandboxProtocol(config=config, server_state=state, app_state={}), sock=listener
+    )
+    try:
+        yield _url(host, server.sockets[0].getsockname()[1])
+    finally:
+        await _stop(server, state)
+
+
+async def _run(host: str, port: int, options: Options, *, announce: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    sandbox = Sandbox(options, SystemClock(), on_verdict=Announcer() if announce else None)
+    async with serving(sandbox, host=host, port=port) as url:
+        print(f"Heap sandbox: {url}", flush=True)
+        await stop.wait()
+
+
+async def _stop(server: asyncio.Server, state: ServerState) -> None:
+    """No new connections → replies under way get a moment → the rest is cut → tasks end → closed."""
+    server.close()
+    for connection in tuple(state.connections):
+        connection.shutdown()
+    if state.tasks:
+        await asyncio.wait(state.tasks, timeout=GRACE_S)
+    for connection in tuple(state.connections):
+        if connection.transport is not None:
+            connection.transport.abort()
+    if state.tasks:
+        _, late = await asyncio.wait(state.tasks, timeout=CANCEL_S)
+        for task in late:
+            task.cancel()
+    await server.wait_closed()
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

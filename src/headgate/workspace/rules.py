@@ -1,0 +1,117 @@
+"""The rules that span several values: unique names, links that lead somewhere, modes that fit.
+
+Runs on the values that `check.py` let through, so a value refused there is not refused twice.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from headgate.workspace import variables
+from headgate.workspace.report import Report, listing, suggestion
+from headgate.workspace.table import DEFAULT_METADATA_ID, Catalog
+from headgate.workspace.tree import Path, path_text
+
+Item = tuple[Path, dict[str, Any]]
+
+
+def check_rules(
+    document: Mapping[str, Any],
+    *,
+    report: Report,
+    catalog: Catalog,
+    environment: Mapping[str, str],
+) -> None:
+    """Report everything that is wrong between the values of a checked document."""
+    document = variables.expand_all(document, environment)
+    engage = document.get("engage") or {}
+    sources = list(_items(document, ("sources",)))
+    destinations = list(_items(document, ("destinations",)))
+    audiences = list(_items(engage, ("engage", "audiences")))
+    traits = list(_items(engage, ("engage", "computedTraits")))
+    for items, name in (
+        (sources, "slug"),
+        (destinations, "slug"),
+        (audiences, "name"),
+        (traits, "name"),
+    ):
+        _refuse_repeated(report, f"a {name} of its own", _values(items, name))
+    _refuse_repeated(report, "a write key of its own", _write_keys(sources))
+    _check_catalog_entries(report, destinations, catalog)
+    _check_links_to_sources(report, destinations, sources)
+    _check_modes(report, destinations, sources)
+    _check_links_to_destinations(report, [*audiences, *traits], destinations)
+
+
+def _items(parent: Mapping[str, Any], path: Path) -> Iterator[Item]:
+    for index, item in enumerate(parent.get(str(path[-1])) or ()):
+        yield (*path, index), item
+
+
+def _values(items: list[Item], name: str) -> Iterator[tuple[Path, str]]:
+    for path, item in items:
+        if item.get(name):
+            yield (*path, name), item[name]
+
+
+def _write_keys(sources: list[Item]) -> Iterator[tuple[Path, str]]:
+    for path, source in sources:
+        for index, key in enumerate(source.get("writeKeys") or ()):
+            if key:
+                yield (*path, "writeKeys", index), key
+
+
+def _refuse_repeated(report: Report, expected: str, values: Iterator[tuple[Path, str]]) -> None:
+    first: dict[str, Path] = {}
+    for path, value in values:
+        if value in first:
+            found = f"the same as at {path_text(first[value])}"
+            report.add(path, expected=expected, found=found)
+        first.setdefault(value, path)
+
+
+def _check_catalog_entries(report: Report, destinations: list[Item], catalog: Catalog) -> None:
+    for path, destination in destinations:
+        metadata_id = destination.get("metadataId", DEFAULT_METADATA_ID)
+        if metadata_id is not None and metadata_id not in catalog:
+            where = (*path, "metadataId")
+            _refuse_link(report, where, "an entry of the catalog", metadata_id, catalog)
+
+
+def _check_links_to_sources(report: Report, destinations: list[Item], sources: list[Item]) -> None:
+    slugs = {slug: None for _, slug in _values(sources, "slug")}
+    for path, slug in _values(destinations, "sourceId"):
+        if slug not in slugs:
+            _refuse_link(report, path, "a source's slug", slug, slugs)
+
+
+def _check_modes(report: Report, destinations: list[Item], sources: list[Item]) -> None:
+    """Device mode needs a page for the destination's script to run in."""
+    types = {source.get("slug"): source.get("type", "server") for _, source in sources}
+    for path, destination in destinations:
+        source_type = types.get(destination.get("sourceId"))
+        if destination.get("connectionMode") == "device" and source_type in ("mobile", "server"):
+            report.add(
+                (*path, "connectionMode"),
+                expected="cloud",
+                found=f"device on a source of type {source_type}",
+                hint="device mode works on website sources only",
+            )
+
+
+def _check_links_to_destinations(
+    report: Report, computations: list[Item], destinations: list[Item]
+) -> None:
+    slugs = {slug: None for _, slug in _values(destinations, "slug")}
+    for path, computation in computations:
+        for index, slug in enumerate(computation.get("destinations") or ()):
+            if slug is not None and slug not in slugs:
+                where = (*path, "destinations", index)
+                _refuse_link(report, where, "a destination's slug", slug, slugs)
+
+
+def _refuse_link(
+    report: Report, path: Path, expected: str, found: str, targets: Mapping[str, Any]
+) -> None:
+    known = listing(sorted(targets)[:20]) if targets else "there is none"
+    hint = suggestion(found, targets)
+    report.add(path, expected=f"{expected} ({known})", found=f"text '{found}'", hint=hint)
