@@ -56,6 +56,7 @@ MAX_IN_FLIGHT = 4
 MAX_IN_MEMORY = 20_000
 _CURSOR_EVERY = 10_000
 _ROOM_AGAIN_S = 0.05
+_AGAIN_AFTER_ERROR_S = 60.0
 
 log = logging.getLogger("headgate.delivery")
 
@@ -114,6 +115,7 @@ class Courier:
         self._probe_turn = 0
         self._wake = asyncio.Event()
         self._stopping = False
+        self._rewound = False
         self._read_to = self._recorded_cursor = progress.cursor
 
     @property
@@ -145,12 +147,14 @@ class Courier:
             self._start_batches()
             await self._tools.clock.wait(self._wake, self._next_timer_s())
 
-    async def stop(self) -> None:
-        """Starts nothing new and waits until what is in flight is recorded."""
+    async def stop(self, within_s: float) -> None:
+        """Starts nothing new; what is in flight has `within_s` seconds to be answered and recorded."""
         self._stopping = True
         self.wake()
         if self._in_flight:
-            await asyncio.wait(self._in_flight)
+            _, late = await asyncio.wait(self._in_flight, timeout=within_s)
+            for task in late:
+                task.cancel()
         await self._recorded(Facts(cursors=self._cursor()))
 
     # reading
@@ -159,11 +163,12 @@ class Courier:
         """Fills the lanes from the log, as far as memory is set aside for."""
         if self.pending >= MAX_IN_MEMORY:
             return
+        self._rewound = False
         try:
             for messages in self._tools.log.after(self._read_to):
                 self._take_in(messages)
                 await self._tools.recorder.keep_up()
-                if self.pending >= MAX_IN_MEMORY or self._stopping:
+                if self.pending >= MAX_IN_MEMORY or self._stopping or self._rewound:
                     return
                 self._start_batches()
         except BrokenBlock as broken:
@@ -179,9 +184,9 @@ class Courier:
             if discard is not None:
                 discarded.setdefault((discard.reason, discard.detail), []).append(one.seq)
         self._read_to = messages[-1].seq
+        self.progress.read_to(self._read_to)
         self._wait_as_before(restored)
         self._settle_discarded(discarded)
-        self.progress.read_to(self._read_to)
 
     def _admit(self, one: Decoded, restored: dict[tuple[Retry, str], list[Run]]) -> Discard | None:
         """Puts the message into its lane, or says why it does not go.
@@ -255,6 +260,7 @@ class Courier:
                 self._retries[message.seq] = Retry(message.attempts, message.first_attempt_ms, 0)
         self.progress.again(message.seq for message in waiting)
         self._read_to = waiting[0].seq - 1
+        self._rewound = True
 
     # sending
 
@@ -348,8 +354,6 @@ class Courier:
         self._in_flight.discard(task)
         self._probing = False
         self.wake()
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a batch was not carried through: %s", task, exc_info=task.exception())
 
     def _reserve(self, batch: Batch) -> Counter[str]:
         """Takes the batch's rows out of the budget, at once, before anybody else can ask for room."""
@@ -371,7 +375,13 @@ class Courier:
                     self._spending.give_back(reserved)
             else:
                 rows = reserved if part is batch else self._reserve(part)
-                parts += await self._carry_part(part, rows)
+                try:
+                    parts += await self._carry_part(part, rows)
+                except Exception:
+                    log.exception(
+                        "%s: a batch is tried again later", self.connection.destination.slug
+                    )
+                    self._wait(part, now_s + _AGAIN_AFTER_ERROR_S)
 
     async def _carry_part(self, part: Batch, reserved: Counter[str]) -> list[Batch]:
         """One attempt and what follows from its answer; the parts that are to be sent next."""

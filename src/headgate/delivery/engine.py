@@ -54,13 +54,15 @@ class Delivery:
         transport: Transport,
         clock: Clock,
         chance: random.Random,
+        settled: Callable[[int], None],
     ) -> None:
         self._log = log
         self._store = store
         self._versions = versions
         self._history = history
         self._catalog = catalog
-        self._recorder = Recorder(store, clock)
+        self._settled = settled
+        self._recorder = Recorder(store, clock, self._recorded)
         self._tools = Tools(DecodedLog(log), self._recorder, transport, clock, chance)
         self._spending: dict[str, Spending] = {}
         self._couriers: dict[int, Courier] = {}
@@ -108,13 +110,27 @@ class Delivery:
         cursors = [courier.progress.cursor for courier in self._couriers.values()]
         return min(cursors, default=self._log.last_seq())
 
-    async def stop(self) -> None:
-        """Starts nothing new, waits for what is in flight, records it."""
-        await asyncio.gather(*(courier.stop() for courier in self._couriers.values()))
+    def counts(self) -> list[tuple[str, str, str, int]]:
+        """(destination, outcome, reason, messages), from the facts on disk."""
+        return [
+            (self._couriers[destination].connection.destination.slug, outcome, reason, n)
+            for destination, outcome, reason, n in self._store.counts()
+            if destination in self._couriers
+        ]
+
+    async def stop(self, within_s: float) -> None:
+        """Starts nothing new, gives what is in flight `within_s` seconds, records what came of it.
+
+        What is cut off is sent again after the next start, under the same idempotency keys.
+        """
+        await asyncio.gather(*(courier.stop(within_s) for courier in self._couriers.values()))
         await asyncio.gather(*self._tasks.values())
         await self._recorder.close()
         await self._tools.transport.close()
         self._log.close()
+
+    def _recorded(self) -> None:
+        self._settled(self.settled_to())
 
     def _start_courier(self, connection: Connection, spending: Spending) -> None:
         cursor = self._store.cursors().get(connection.id, self._log.first_seq() - 1)

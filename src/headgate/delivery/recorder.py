@@ -7,6 +7,7 @@ again every second, and nobody goes on before it is durable.
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from headgate.clock import Clock
@@ -19,12 +20,13 @@ log = logging.getLogger("headgate.delivery")
 
 
 class Recorder:
-    """The one way into the delivery store."""
+    """The one way into the delivery store. `recorded` is called after every commit."""
 
-    def __init__(self, store: DeliveryStore, clock: Clock) -> None:
+    def __init__(self, store: DeliveryStore, clock: Clock, recorded: Callable[[], None]) -> None:
         self._store = store
         self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="facts")
+        self._tell = recorded
         self._gathering = Facts()
         self._recorded: asyncio.Future[None] | None = None
         self._recording: asyncio.Task[None] | None = None
@@ -74,6 +76,7 @@ class Recorder:
                     await self._clock.wait(self._stopping, _AGAIN_AFTER_S)
                 if not recorded.cancelled():
                     recorded.set_result(None)
+                self._tell()
         finally:
             self._recording = None
 

@@ -1,0 +1,90 @@
+"""The line between the two processes: small messages, in order, and its end when the other one is gone.
+
+The gateway says what is in the log and which workspace holds; the worker says what it uses and what is
+settled. Nobody asks in a loop: both sides are woken by the socket.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+
+import msgspec
+
+_MAX_MESSAGE_BYTES = 65_536
+
+
+class Appended(msgspec.Struct, tag=True, array_like=True):
+    """Gateway to worker: the log holds messages up to this number."""
+
+    seq: int
+
+
+class UseWorkspace(msgspec.Struct, tag=True, array_like=True):
+    """Gateway to worker: there is a new version of the workspace."""
+
+    version: int
+
+
+class UsingWorkspace(msgspec.Struct, tag=True, array_like=True):
+    """Worker to gateway: this version is in use, or why it cannot be."""
+
+    version: int
+    trouble: str = ""
+
+
+class SettledTo(msgspec.Struct, tag=True, array_like=True):
+    """Worker to gateway: every message up to this number is settled for every destination."""
+
+    seq: int
+
+
+Message = Appended | UseWorkspace | UsingWorkspace | SettledTo
+
+_decode = msgspec.msgpack.Decoder(Message).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def channel_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected ends that keep message boundaries and notice each other's death."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+class Channel:
+    """One end, in an asyncio loop. `received` is called for each message, `closed` once at the end."""
+
+    def __init__(
+        self,
+        end: socket.socket,
+        received: Callable[[Message], None],
+        closed: Callable[[], None],
+    ) -> None:
+        end.setblocking(False)
+        self._end = end
+        self._received = received
+        self._closed = closed
+        asyncio.get_running_loop().add_reader(end.fileno(), self._read)
+
+    def send(self, message: Message) -> None:
+        """Sends, or drops the message when the other end does not keep up: it is awake then anyway."""
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionError, OSError):
+            self._end.send(_encode(message))
+
+    def close(self) -> None:
+        """Ends the line; the other side's `closed` is called."""
+        if self._end.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._end.fileno())
+            self._end.close()
+
+    def _read(self) -> None:
+        try:
+            data = self._end.recv(_MAX_MESSAGE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._received(_decode(data))
+            return
+        self.close()
+        self._closed()

@@ -1,0 +1,34 @@
+"""The sandbox as somebody's companion: `python -m headgate.sandbox PORT FD`.
+
+Announces what it receives, says `ready` on the socket FD once it listens, and ends when the other side
+of that socket does, so that a killed demo leaves no sandbox behind.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+
+import uvloop
+
+from headgate.clock import SystemClock
+from headgate.sandbox.announce import Announcer
+from headgate.sandbox.heap import Sandbox
+from headgate.sandbox.options import Options
+from headgate.sandbox.server import serving
+
+
+async def _accompany(port: int, owner: socket.socket) -> None:
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, over.set)
+    sandbox = Sandbox(Options(), SystemClock(), on_verdict=Announcer())
+    async with serving(sandbox, port=port):
+        owner.sendall(b"ready\n")
+        loop.add_reader(owner, over.set)
+        await over.wait()
+        loop.remove_reader(owner)
+
+
+if __name__ == "__main__":
+    uvloop.run(_accompany(int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))))

@@ -1,0 +1,296 @@
+"""The whole house, built in start order; stopping is the same list backwards.
+
+Two processes. This one, the gateway, owns the doors, the dedupe window and the log, and is the only
+writer of `log/`. It starts the worker (`worker.py`), which delivers and shows, and starts it again if it
+dies, while the doors stay open. Nobody else constructs collaborators or reads the environment.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from headgate.channel import (
+    Appended,
+    Channel,
+    Message,
+    SettledTo,
+    UseWorkspace,
+    UsingWorkspace,
+    channel_pair,
+)
+from headgate.clock import SystemClock
+from headgate.control import ControlServer, Poke, Reply
+from headgate.destinations.catalog import CATALOG
+from headgate.eventlog.group_commit import GroupCommit
+from headgate.eventlog.refused import RefusedRing
+from headgate.eventlog.retention import retire
+from headgate.eventlog.sqlite import sqlite_log
+from headgate.gateway.doors import Doors
+from headgate.http import HttpServer
+from headgate.locks import Locked, hold
+from headgate.spec.limits import REQUEST_DEADLINE_S
+from headgate.workspace.diff import as_text, changes
+from headgate.workspace.errors import WorkspaceError
+from headgate.workspace.file import digest, parse, read_text
+from headgate.workspace.model import Workspace
+from headgate.workspace.sqlite_store import SqliteWorkspaceStore
+from headgate.workspace.versions import Versions
+
+_LOCK_TIMEOUT_S = 15.0
+_ANSWER_WITHIN_S = 3.0
+_WORKER_ENDS_WITHIN_S = 5.5
+_WORKER_AGAIN_AFTER_S = 1.0
+_WORKER_REPLIES_WITHIN_S = 8.0
+_RETIRE_EVERY_S = 600.0
+
+_SETTINGS = {kind: destination.settings for kind, destination in CATALOG.items()}
+
+log = logging.getLogger("headgate")
+
+
+class ServeOptions(msgspec.Struct, frozen=True):
+    """What the command line says."""
+
+    data_dir: Path
+    config: Path | None
+    host: str
+    port: int
+    app_port: int
+
+
+def serve(options: ServeOptions, started: Callable[[str, str], None] | None = None) -> int:
+    """Runs the server until SIGTERM or SIGINT; the exit status. `started` is told both addresses."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        lock = hold(options.data_dir / "gateway.lock", _LOCK_TIMEOUT_S)
+        apply_config(options)
+        public = listen(options.host, options.port)
+        private = listen("127.0.0.1", options.app_port)
+    except Locked:
+        return _refuse(f"another server runs on {options.data_dir}; stop it first")
+    except OSError as error:
+        return _refuse(f"{error}; choose another port with --port and --app-port")
+    except WorkspaceError as error:
+        return _refuse(str(error))
+    with lock, public, private:
+        return uvloop.run(_Gateway(options, public, private).run(started or _say_started))
+
+
+def apply_config(options: ServeOptions) -> None:
+    """Applies the file when its content differs from the one that was applied last."""
+    store = SqliteWorkspaceStore(options.data_dir / "workspace.db", SystemClock())
+    with contextlib.closing(store):
+        if options.config is None:
+            return
+        text = read_text(options.config)
+        if digest(text) == store.applied_file_digest():
+            return
+        document = parse(
+            text, catalog=_SETTINGS, environment=os.environ, origin=options.config.name
+        )
+        before = store.current().document
+        store.commit(document, actor="serve", applied_digest=digest(text))
+        print(as_text(changes(before, document, _SETTINGS)), file=sys.stderr)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; OSError that names the address when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address under which a listening socket is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Gateway:
+    """The gateway process."""
+
+    def __init__(
+        self, options: ServeOptions, public: socket.socket, private: socket.socket
+    ) -> None:
+        self._options = options
+        self._public = public
+        self._private = private
+        self._stopping = asyncio.Event()
+        self._worker_uses: tuple[int, str] = (-1, "")
+        self._worker_news = asyncio.Event()
+        self._settled_to = 0
+
+    async def run(self, started: Callable[[str, str], None]) -> int:
+        clock = SystemClock()
+        data_dir = self._options.data_dir
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop)
+
+        store = SqliteWorkspaceStore(data_dir / "workspace.db", clock)
+        self._versions = Versions(store, catalog=_SETTINGS, environment=os.environ)
+        try:
+            self._now = self._current()
+        except WorkspaceError as error:
+            return _refuse(str(error))
+        self._channel: Channel | None = None
+        event_log = sqlite_log(data_dir / "log", clock)
+        refused = RefusedRing(data_dir / "refused.db")
+        commits = GroupCommit(event_log, refused, self._appended)
+        control = ControlServer(data_dir, self._poked)
+        await control.start()
+        web = HttpServer(
+            Doors(commits, lambda: self._now, clock), request_deadline_s=REQUEST_DEADLINE_S
+        )
+        await web.start(self._public)
+        started(url_of(self._public), url_of(self._private))
+        keeper = loop.create_task(self._keep_worker(), name="keep the worker running")
+        retention = loop.create_task(self._retire_segments(clock), name="retention")
+
+        await self._stopping.wait()
+
+        retention.cancel()
+        await web.stop(_ANSWER_WITHIN_S)
+        await commits.close()
+        await control.stop()
+        await keeper
+        store.close()
+        return 0
+
+    def _stop(self) -> None:
+        """Asks politely once; the next signal ends at once."""
+        self._stopping.set()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().remove_signal_handler(name)
+
+    def _appended(self, seq: int) -> None:
+        if self._channel is not None:
+            self._channel.send(Appended(seq))
+
+    def _current(self) -> tuple[int, Workspace]:
+        ready = self._versions.current()
+        return ready.number, ready.workspace
+
+    # the worker
+
+    async def _keep_worker(self) -> None:
+        """Starts the worker, and again whenever it dies, until the server stops."""
+        while not self._stopping.is_set():
+            hung_up = asyncio.Event()
+            process = self._start_worker(hung_up)
+            await _either(self._stopping, hung_up)
+            if self._stopping.is_set():
+                await self._end_worker(process)
+                return
+            await asyncio.to_thread(process.wait)
+            log.error("the worker ended with status %s; starting it again", process.returncode)
+            self._worker_uses = (-1, "")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _WORKER_AGAIN_AFTER_S)
+
+    def _start_worker(self, hung_up: asyncio.Event) -> "subprocess.Popen[bytes]":
+        here, there = channel_pair()
+        with there:
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "headgate.worker",
+                    str(self._options.data_dir),
+                    str(there.fileno()),
+                    str(self._private.fileno()),
+                ],
+                pass_fds=(there.fileno(), self._private.fileno()),
+                stdin=subprocess.DEVNULL,
+            )
+        self._channel = Channel(here, self._heard, hung_up.set)
+        return process
+
+    async def _end_worker(self, process: "subprocess.Popen[bytes]") -> None:
+        if self._channel is not None:
+            self._channel.close()
+        try:
+            await asyncio.to_thread(process.wait, _WORKER_ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            log.warning("the worker did not end in time; what it had in flight is sent again")
+            process.kill()
+
+    def _heard(self, message: Message) -> None:
+        if isinstance(message, UsingWorkspace):
+            self._worker_uses = (message.version, message.trouble)
+            self._worker_news.set()
+        elif isinstance(message, SettledTo):
+            self._settled_to = message.seq
+
+    # commands
+
+    async def _poked(self, poke: Poke) -> Reply:
+        """A command has changed the workspace: use it here and in the worker, then say so."""
+        try:
+            self._now = self._current()
+        except WorkspaceError as error:
+            return Reply(str(error))
+        version = self._now[0]
+        if self._channel is None:
+            return Reply("the worker is not running; it will use the change when it starts")
+        self._worker_news.clear()
+        self._channel.send(UseWorkspace(version))
+        try:
+            async with asyncio.timeout(_WORKER_REPLIES_WITHIN_S):
+                while self._worker_uses[0] < version and not self._worker_uses[1]:
+                    await self._worker_news.wait()
+                    self._worker_news.clear()
+        except TimeoutError:
+            return Reply("the worker did not say in time that it uses the change")
+        return Reply(self._worker_uses[1])
+
+    # retention
+
+    async def _retire_segments(self, clock: SystemClock) -> None:
+        """Now and then, removes segments that are old and settled."""
+        while True:
+            await asyncio.sleep(_RETIRE_EVERY_S)
+            retention = self._now[1].retention
+            await asyncio.to_thread(
+                retire,
+                self._options.data_dir / "log",
+                now_ms=clock.now_ms(),
+                settled_to=self._settled_to,
+                days=retention.days,
+                max_bytes=retention.max_bytes,
+            )
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+def _say_started(public: str, private: str) -> None:
+    print(f"Headgate takes messages at {public} (private port: {private})", flush=True)
+
+
+def _refuse(why: str) -> int:
+    print(f"headgate: {why}", file=sys.stderr)
+    return 1
