@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,15 +30,15 @@ from headgate.channel import (
     channel_pair,
 )
 from headgate.clock import SystemClock
-from headgate.control import ControlServer, Poke, Reply
+from headgate.control import ControlServer, Poke, Reply, answers
 from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.group_commit import GroupCommit
 from headgate.eventlog.refused import RefusedRing
 from headgate.eventlog.retention import retire
 from headgate.eventlog.sqlite import sqlite_log
+from headgate.gateway.connection import DoorServer
 from headgate.gateway.doors import Doors
-from headgate.http import HttpServer
-from headgate.locks import Locked, hold
+from headgate.locks import Locked, hold, is_held
 from headgate.spec.limits import REQUEST_DEADLINE_S
 from headgate.workspace.diff import as_text, changes
 from headgate.workspace.errors import WorkspaceError
@@ -47,6 +48,7 @@ from headgate.workspace.sqlite_store import SqliteWorkspaceStore
 from headgate.workspace.versions import Versions
 
 _LOCK_TIMEOUT_S = 15.0
+_PORT_TIMEOUT_S = 1.0
 _ANSWER_WITHIN_S = 3.0
 _WORKER_ENDS_WITHIN_S = 5.5
 _WORKER_AGAIN_AFTER_S = 1.0
@@ -73,10 +75,12 @@ def serve(options: ServeOptions, started: Callable[[str, str], None] | None = No
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        lock = hold(options.data_dir / "gateway.lock", _LOCK_TIMEOUT_S)
+        lock = hold(
+            options.data_dir / "gateway.lock", _LOCK_TIMEOUT_S, lambda: answers(options.data_dir)
+        )
         apply_config(options)
         public = listen(options.host, options.port)
-        private = listen("127.0.0.1", options.app_port)
+        private = _listen_after_worker(options.app_port, options.data_dir / "worker.lock")
     except Locked:
         return _refuse(f"another server runs on {options.data_dir}; stop it first")
     except OSError as error:
@@ -119,6 +123,20 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _listen_after_worker(port: int, worker_lock: Path) -> socket.socket:
+    """The private port. The worker of a server that was killed has it a little longer, until it ends."""
+    started_s = time.monotonic()
+    while True:
+        try:
+            return listen("127.0.0.1", port)
+        except OSError:
+            waited_s = time.monotonic() - started_s
+            patience_s = _LOCK_TIMEOUT_S if is_held(worker_lock) else _PORT_TIMEOUT_S
+            if not port or waited_s >= patience_s:
+                raise
+        time.sleep(0.02)
+
+
 def url_of(listener: socket.socket) -> str:
     """The address under which a listening socket is reached."""
     host, port = listener.getsockname()[:2]
@@ -158,7 +176,7 @@ class _Gateway:
         commits = GroupCommit(event_log, refused, self._appended)
         control = ControlServer(data_dir, self._poked)
         await control.start()
-        web = HttpServer(
+        web = DoorServer(
             Doors(commits, lambda: self._now, clock), request_deadline_s=REQUEST_DEADLINE_S
         )
         await web.start(self._public)
@@ -168,10 +186,10 @@ class _Gateway:
 
         await self._stopping.wait()
 
+        await control.stop()  # first, so that the next server waits for this one to end
         retention.cancel()
         await web.stop(_ANSWER_WITHIN_S)
         await commits.close()
-        await control.stop()
         await keeper
         store.close()
         return 0

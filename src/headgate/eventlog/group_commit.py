@@ -5,16 +5,22 @@ is committed at once, and under load the groups grow by themselves.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from headgate.eventlog.interface import Arrival, EventLog, LogFull
 from headgate.eventlog.refused import Refusal, RefusedRing
 
 MAX_GROUP_MESSAGES = 5_000
 MAX_WAITING_BYTES = 64 * 1024 * 1024
+_CLOSED = "the event log is closed: the server is stopping"
+
+log = logging.getLogger("headgate.eventlog")
+
+T = TypeVar("T")
 
 
 class Overloaded(LogFull):
@@ -50,31 +56,43 @@ class GroupCommit:
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
         self._flushing: asyncio.Task[None] | None = None
+        self._closed = False
 
-    async def append(self, arrival: Arrival | None, refusals: list[Refusal]) -> None:
-        """Returns once the request's messages and refusals are durable.
+    def append(self, arrival: Arrival | None, refusals: list[Refusal]) -> "asyncio.Future[None]":
+        """Done once the request's messages and refusals are durable.
 
-        Raises LogFull when they could not be made durable, Overloaded when too much is waiting.
+        Fails with LogFull when they could not be made durable, with Overloaded when too much is waiting.
         """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        if self._closed:
+            done.set_exception(LogFull(_CLOSED))
+            return done
         size = sum(len(refusal.body) for refusal in refusals)
         if arrival is not None:
             size += arrival.size_bytes
         if self._waiting_bytes + size > MAX_WAITING_BYTES:
-            raise Overloaded("more messages are waiting to be written than memory allows")
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(arrival, refusals, size, loop.create_future())
-        self._waiting.append(waiting)
+            done.set_exception(
+                Overloaded("more messages are waiting to be written than memory allows")
+            )
+            return done
+        self._waiting.append(_Waiting(arrival, refusals, size, done))
         self._waiting_bytes += size
         if self._flushing is None:
             self._flushing = loop.create_task(self._flush(), name="group commit")
-        await waiting.done
+        return done
 
     async def trouble(self) -> str:
         """Why messages cannot be accepted right now, in words; "" when they can."""
+        if self._closed:
+            return _CLOSED
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._log.trouble)
 
     async def close(self) -> None:
-        """Commits what is waiting, then closes the log and the ring."""
+        """Takes nothing more, commits what is waiting, then closes the log and the ring."""
+        if self._closed:
+            return
+        self._closed = True
         while self._flushing is not None:
             await asyncio.wait([self._flushing])
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
@@ -85,15 +103,15 @@ class GroupCommit:
         try:
             while self._waiting:
                 group = self._next_group()
-                failure = await loop.run_in_executor(self._thread, self._commit, group)
-                for waiting in group:
+                failures = await loop.run_in_executor(self._thread, self._commit, group)
+                for waiting, failure in zip(group, failures, strict=True):
                     if waiting.done.done():
                         continue
                     if failure is None:
                         waiting.done.set_result(None)
                     else:
                         waiting.done.set_exception(failure)
-                if failure is None:
+                if None in failures:
                     self._committed(self._log.last_seq())
         finally:
             self._flushing = None
@@ -107,23 +125,31 @@ class GroupCommit:
         self._waiting_bytes -= sum(waiting.size_bytes for waiting in group)
         return group
 
-    def _commit(self, group: Sequence[_Waiting]) -> LogFull | None:
+    def _commit(self, group: Sequence[_Waiting]) -> list[LogFull | None]:
         """In the thread. Whatever goes wrong becomes an answer, so that nobody is left waiting."""
         arrivals = [waiting.arrival for waiting in group if waiting.arrival is not None]
         refusals = [refusal for waiting in group for refusal in waiting.refusals]
-        try:
-            if arrivals:
-                self._log.append(arrivals)
-            if refusals:
-                self._refused.add(refusals)
-        except LogFull as error:
-            return error
-        except sqlite3.Error as error:
-            return LogFull(f"refusals cannot be recorded: {error}")
-        except Exception as error:
-            return LogFull(f"{type(error).__name__}: {error}")
-        return None
+        unwritten = _failure(self._log.append, arrivals)
+        if unwritten is not None:
+            return [unwritten] * len(group)
+        unrecorded = _failure(self._refused.add, refusals)
+        return [unrecorded if waiting.refusals else None for waiting in group]
 
     def _close(self) -> None:
         self._log.close()
         self._refused.close()
+
+
+def _failure(write: Callable[[list[T]], object], items: list[T]) -> LogFull | None:
+    """Why the items could not be written; None when they are durable."""
+    try:
+        if items:
+            write(items)
+    except LogFull as error:
+        return error
+    except sqlite3.Error as error:
+        return LogFull(f"refusals cannot be recorded: {error}")
+    except Exception as error:
+        log.exception("a group of messages could not be written")
+        return LogFull(f"{type(error).__name__}: {error}")
+    return None

@@ -31,8 +31,9 @@ class Arrival(msgspec.Struct, gc=False):
 
     @property
     def size_bytes(self) -> int:
-        """What the messages weigh while they wait for their commit."""
-        return sum(map(len, self.raws))
+        """What the messages, and what their request says for all of them, weigh while they wait."""
+        shared = len(self.envelope.context) + len(self.envelope.integrations)
+        return shared + sum(map(len, self.raws))
 
     def note_repairs(self, repairs: tuple[str, ...]) -> None:
         """Remember what had to be mended in the request's messages, for their traces."""

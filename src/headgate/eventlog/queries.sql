@@ -3,17 +3,18 @@
 INSERT INTO block VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: blocks_from
--- The blocks that hold messages numbered :next and above, in order.
+-- The blocks that hold messages numbered :next and above, in order, behind the one that begins at :read.
 SELECT first_seq, n, received_at_ms, format, prev_crc, crc, columns, payload
 FROM block
 WHERE first_seq >= coalesce((SELECT max(first_seq) FROM block WHERE first_seq <= :next), :next)
   AND first_seq + n > :next
+  AND first_seq > :read
 ORDER BY first_seq
 LIMIT :limit;
 
 -- name: last_block
--- The end of the segment: where numbering and the chain of checksums go on.
-SELECT first_seq, n, crc FROM block ORDER BY first_seq DESC LIMIT 1;
+-- The end of the segment, whose numbers are all below :next_segment: where numbering and the chain go on.
+SELECT first_seq, n, crc FROM block WHERE first_seq < :next_segment ORDER BY first_seq DESC LIMIT 1;
 
 -- name: probe
 -- A write of one row, to see whether writes work.

@@ -6,7 +6,8 @@ A refusal never enters the log, so a flood of unknown write keys cannot fill it:
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import msgspec
@@ -58,10 +59,7 @@ class RefusedRing:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.executescript(_SCHEMA)
-        self._kept = dict(self._db.execute("SELECT source, count(*) FROM refusal GROUP BY source"))
-        self._kept_bytes: int = self._db.execute(
-            "SELECT coalesce(sum(length(body)), 0) FROM refusal"
-        ).fetchone()[0]
+        self._weigh()
         self._unknown_second = 0
         self._unknown_kept = 0
 
@@ -71,7 +69,7 @@ class RefusedRing:
         for refusal in refusals:
             minute_ms = refusal.at_ms - refusal.at_ms % 60_000
             counts[minute_ms, refusal.source, refusal.reason, refusal.answered] += 1
-        kept = [refusal for refusal in refusals if self._worth_keeping(refusal)]
+        kept = _newest_of_each_source(filter(self._worth_keeping, refusals))
         self._db.execute("BEGIN IMMEDIATE")
         try:
             self._db.executemany(
@@ -92,11 +90,19 @@ class RefusedRing:
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+            self._weigh()
             raise
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+    def _weigh(self) -> None:
+        """Counts what the ring holds; afterwards every change is counted along."""
+        self._kept = dict(self._db.execute("SELECT source, count(*) FROM refusal GROUP BY source"))
+        self._kept_bytes: int = self._db.execute(
+            "SELECT coalesce(sum(length(body)), 0) FROM refusal"
+        ).fetchone()[0]
 
     def _worth_keeping(self, refusal: Refusal) -> bool:
         if refusal.source != UNKNOWN_SOURCE:
@@ -110,21 +116,37 @@ class RefusedRing:
     def _trim(self) -> None:
         for source, n in self._kept.items():
             if n > MAX_KEPT_PER_SOURCE:
-                self._drop_oldest(
-                    "SELECT id, source, length(body) FROM refusal WHERE source = ? ORDER BY id LIMIT ?",
-                    (source, n - MAX_KEPT_PER_SOURCE),
+                self._drop(
+                    self._db.execute(
+                        "SELECT id, source, length(body) FROM refusal WHERE source = ? "
+                        "ORDER BY id LIMIT ?",
+                        (source, n - MAX_KEPT_PER_SOURCE),
+                    ).fetchall()
                 )
         while self._kept_bytes > MAX_KEPT_BYTES:
-            self._drop_oldest(
-                "SELECT id, source, length(body) FROM refusal ORDER BY id LIMIT ?", (100,)
-            )
+            oldest = self._db.execute(
+                "SELECT id, source, length(body) FROM refusal ORDER BY id LIMIT 100"
+            ).fetchall()
+            excess = self._kept_bytes - MAX_KEPT_BYTES
+            freed = accumulate(size for _, _, size in oldest)
+            self._drop(oldest[: 1 + sum(total < excess for total in freed)])
 
-    def _drop_oldest(self, query: str, parameters: tuple[object, ...]) -> None:
-        dropped = self._db.execute(query, parameters).fetchall()
-        self._db.executemany("DELETE FROM refusal WHERE id = ?", [(row[0],) for row in dropped])
-        for _, source, size in dropped:
+    def _drop(self, rows: list[tuple[int, str, int]]) -> None:
+        self._db.executemany("DELETE FROM refusal WHERE id = ?", [(row[0],) for row in rows])
+        for _, source, size in rows:
             self._kept[source] -= 1
             self._kept_bytes -= size
+
+
+def _newest_of_each_source(refusals: Iterable[Refusal]) -> list[Refusal]:
+    """In their order, without those that the ring would drop again at once."""
+    room: dict[str, int] = defaultdict(lambda: MAX_KEPT_PER_SOURCE)
+    kept = []
+    for refusal in reversed(list(refusals)):
+        if room[refusal.source]:
+            room[refusal.source] -= 1
+            kept.append(refusal)
+    return kept[::-1]
 
 
 def refusals_of(path: Path, message_id: str) -> Iterator[Refusal]:
@@ -139,5 +161,26 @@ def refusals_of(path: Path, message_id: str) -> Iterator[Refusal]:
             (message_id,),
         )
         yield from (Refusal(*row) for row in rows)
+    finally:
+        db.close()
+
+
+def refusal_counts(
+    path: Path, from_ms: int | None = None, to_ms: int | None = None
+) -> list[tuple[str, str, int, int]]:
+    """(source, reason, status answered, messages) of the minutes that begin in the half-open range.
+
+    Exact, unlike the ring; nothing when the ring does not exist yet. None leaves an end open.
+    """
+    if not path.exists():
+        return []
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        return db.execute(
+            "SELECT source, reason, answered, sum(n) FROM refusal_count "
+            "WHERE (?1 IS NULL OR minute_ms >= ?1) AND (?2 IS NULL OR minute_ms < ?2) "
+            "GROUP BY source, reason, answered ORDER BY source, reason, answered",
+            (from_ms, to_ms),
+        ).fetchall()
     finally:
         db.close()

@@ -9,10 +9,12 @@ Beside the segments lies the witness: the number and crc of the last block, rewr
 SQLite silently drops a WAL tail whose checksum is wrong; a log that ends before its witness says so.
 """
 
+import errno
 import os
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from headgate.clock import Clock
@@ -23,7 +25,8 @@ from headgate.queries import load_queries, load_schema
 
 _SQL = load_queries("headgate.eventlog")
 _WITNESS = struct.Struct("<QI")
-_CHUNK = 64
+_MAX_CHUNK = 64
+_NO_SEGMENT = 2**63 - 1
 _FREE_FLOOR_BYTES = 8 * 1024 * 1024
 _OPEN_SEGMENTS = 4
 
@@ -47,18 +50,24 @@ def segment_paths(directory: Path) -> list[tuple[int, Path]]:
     return sorted((int(path.stem), path) for path in directory.glob("*.db"))
 
 
+def read_witness(directory: Path) -> tuple[int, int] | None:
+    """(number, crc) of the last block that was made durable here; None before the first."""
+    try:
+        witness = (directory / "witness").read_bytes()
+    except FileNotFoundError:
+        return None
+    return _WITNESS.unpack(witness[: _WITNESS.size]) if len(witness) >= _WITNESS.size else None
+
+
 class SqliteReadStorage:
     """Reads the segments through read-only connections, a few of which stay open."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._connections: dict[Path, sqlite3.Connection] = {}
+        self._connections: dict[tuple[Path, int], sqlite3.Connection] = {}
 
     def last_seq(self) -> int:
-        for first_seq, path in reversed(segment_paths(self._directory)):
-            row = self._connect(path).execute(_SQL["last_block"]).fetchone()
-            return int(row[0]) + int(row[1]) - 1 if row else first_seq - 1
-        return 0
+        return self._end()[0]
 
     def first_seq(self) -> int:
         segments = segment_paths(self._directory)
@@ -66,36 +75,57 @@ class SqliteReadStorage:
 
     def blocks(self, after_seq: int) -> Iterator[StoredBlock]:
         segments = segment_paths(self._directory)
-        for at, (_, path) in enumerate(segments):
-            is_last = at + 1 == len(segments)
-            if is_last or segments[at + 1][0] > after_seq + 1:
-                yield from self._blocks_of(path, after_seq)
+        starts = [*(first_seq for first_seq, _ in segments), _NO_SEGMENT]
+        for (_, path), next_segment in zip(segments, starts[1:], strict=True):
+            if next_segment > after_seq + 1:
+                yield from self._blocks_of(path, after_seq, next_segment)
 
     def close(self) -> None:
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
 
-    def _blocks_of(self, path: Path, after_seq: int) -> Iterator[StoredBlock]:
+    def _end(self) -> tuple[int, int]:
+        """The number of the newest message, and the crc of the last block; zeros when there is none."""
+        last_seq, next_segment = 0, _NO_SEGMENT
+        for first_seq, path in reversed(segment_paths(self._directory)):
+            asked = {"next_segment": next_segment}
+            row = self._connect(path).execute(_SQL["last_block"], asked).fetchone()
+            if row:
+                return max(last_seq, row[0] + row[1] - 1), row[2]
+            last_seq, next_segment = max(last_seq, first_seq - 1), first_seq
+        return last_seq, 0
+
+    def _blocks_of(self, path: Path, after_seq: int, next_segment: int) -> Iterator[StoredBlock]:
+        """The segment's blocks above `after_seq`, few at first, since many callers want only one.
+
+        A block numbered from `next_segment` on was never accepted: its commit failed, the segment was
+        closed for it, and SQLite's recovery brought it back.
+        """
+        limit, read = 1, -1
         while True:
-            asked = {"next": after_seq + 1, "limit": _CHUNK}
+            asked = {"next": after_seq + 1, "read": read, "limit": limit}
             rows = self._connect(path).execute(_SQL["blocks_from"], asked).fetchall()
             for row in rows:
                 block = StoredBlock(*row)
-                after_seq = block.first_seq + block.n - 1
+                if block.first_seq >= next_segment:
+                    return
+                read = block.first_seq
                 yield block
-            if len(rows) < _CHUNK:
+            if len(rows) < limit:
                 return
+            limit = min(4 * limit, _MAX_CHUNK)
 
     def _connect(self, path: Path) -> sqlite3.Connection:
-        connection = self._connections.get(path)
+        key = path, path.stat().st_ino  # a segment that failed before its first block is replaced
+        connection = self._connections.get(key)
         if connection is None:
             while len(self._connections) >= _OPEN_SEGMENTS:
                 self._connections.pop(next(iter(self._connections))).close()
             connection = sqlite3.connect(
                 f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
             )
-            self._connections[path] = connection
+            self._connections[key] = connection
         return connection
 
 
@@ -139,7 +169,8 @@ class SqliteStorage(SqliteReadStorage):
         self._last_seq = block.first_seq + block.n - 1
         self._last_crc = block.crc
         self._segment_bytes += len(block.columns) + len(block.payload)
-        os.pwrite(self._witness, _WITNESS.pack(self._last_seq, self._last_crc), 0)
+        with suppress(OSError):  # the block is durable; only a later loss of it would go untold
+            os.pwrite(self._witness, _WITNESS.pack(self._last_seq, self._last_crc), 0)
 
     def trouble(self) -> str:
         try:
@@ -161,8 +192,7 @@ class SqliteStorage(SqliteReadStorage):
 
     def _resume(self) -> None:
         """Goes on where the log ends; above the witness when the log ends before it, and says what is lost."""
-        self._last_seq = super().last_seq()
-        self._last_crc = 0
+        self._last_seq, self._last_crc = self._end()
         segments = segment_paths(self._directory)
         if segments:
             self._open(segments[-1][1])
@@ -197,6 +227,8 @@ class SqliteStorage(SqliteReadStorage):
             connection.executescript(load_schema("headgate.eventlog"))
         finally:
             connection.close()
+        for left in ("-wal", "-shm"):  # of a segment that failed before its first block
+            Path(f"{path}{left}").unlink(missing_ok=True)
         growing.replace(path)
         _sync_directory(self._directory)
         return path
@@ -205,9 +237,6 @@ class SqliteStorage(SqliteReadStorage):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        row = connection.execute(_SQL["last_block"]).fetchone()
-        if row:
-            self._last_crc = row[2]
         self._writing = connection
         self._segment_first_seq = int(path.stem)
         self._segment_bytes = path.stat().st_size
@@ -219,15 +248,17 @@ class SqliteStorage(SqliteReadStorage):
             self._writing = None
 
     def _fail(self, error: Exception) -> None:
-        full = "full" in str(error)
-        if not full:
+        if not _is_full(error):
             self._close_segment()
         self._failure = f"the event log cannot be written: {error}"
         raise LogFull(self._failure) from error
 
     def _refuse_when_nearly_full(self, wanted_bytes: int) -> None:
         """Leaves a little space, so that outcomes can still be recorded when messages no longer can."""
-        free = self._free_bytes(self._directory)
+        try:
+            free = self._free_bytes(self._directory)
+        except OSError as error:
+            raise LogFull(f"the event log's directory cannot be looked at: {error}") from error
         if free < _FREE_FLOOR_BYTES + wanted_bytes:
             raise LogFull(
                 f"the disk is full: {free // 1024} KiB free in {self._directory}, "
@@ -248,6 +279,12 @@ class SqliteStorage(SqliteReadStorage):
 def _free_bytes(directory: Path) -> int:
     status = os.statvfs(directory)
     return status.f_bavail * status.f_frsize
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -36,7 +36,7 @@ class _Run:
         return self.offsets.astype(np.int64) + self.base
 
     def holds(self, wanted: Hashes) -> npt.NDArray[np.bool_]:
-        at = np.searchsorted(self.hashes, wanted)
+        at = self.hashes.searchsorted(wanted)
         at[at == len(self.hashes)] = 0
         held: npt.NDArray[np.bool_] = self.hashes[at] == wanted
         return held

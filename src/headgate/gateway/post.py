@@ -13,7 +13,7 @@ import msgspec
 from headgate.spec.message import Timestamp
 from headgate.spec.repair import DECODE_ERRORS, decode_tolerantly
 
-MAX_WRITE_KEY_CHARACTERS = 128
+_SHOWN_CHARACTERS = 64
 
 
 class BadBody(Exception):
@@ -79,12 +79,11 @@ def batch_post(body: bytes, authorization: bytes | None) -> Post:
     batch, repairs = _batch(body)
     items = [bytes(item) for item in batch.batch]
     write_key = _basic_key(authorization) or _key(batch.write_key) or _first_key(items)
-    sent_at = batch.sent_at if isinstance(batch.sent_at, (str, int, float)) else None
     return Post(
         write_key=write_key,
         messages=items,
         batched=True,
-        sent_at=sent_at,
+        sent_at=_storable(batch.sent_at),
         context=_object(batch.context),
         integrations=_object(batch.integrations),
         repairs=repairs,
@@ -96,7 +95,7 @@ def pixel_post(query: bytes) -> Post:
 
     Source: https://segment.com/docs/connections/sources/catalog/libraries/server/pixel-tracking-api/
     """
-    fields = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    fields = dict(parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True))
     body = _base64(fields["data"]) if "data" in fields else msgspec.json.encode(_nested(fields))
     post = single_post(body, None)
     post.write_key = post.write_key or fields.get("writeKey", "")
@@ -121,6 +120,16 @@ def _batch(body: bytes) -> tuple[_Batch | _LooseBatch, tuple[str, ...]]:
 def _object(raw: msgspec.Raw) -> bytes:
     text = bytes(raw)
     return text if text.startswith(b"{") and text != b"{}" else b""
+
+
+def _storable(sent_at: object) -> Timestamp:
+    """As it came; a word for what no envelope can hold, so that the trace can warn of it."""
+    if sent_at is None or isinstance(sent_at, str | float):
+        return sent_at
+    if not isinstance(sent_at, int):
+        return type(sent_at).__name__
+    holds = type(sent_at) is int and -(2**63) <= sent_at < 2**63
+    return sent_at if holds else str(sent_at)[:_SHOWN_CHARACTERS]
 
 
 def _key(value: object) -> str:
@@ -152,7 +161,7 @@ def _base64(text: str) -> bytes:
     standard = text.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return base64.b64decode(standard + "=" * (-len(standard) % 4))
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, and what text outside of ASCII raises
         raise BadBody("bad_data", "data is not base64") from error
 
 

@@ -7,6 +7,8 @@ Common fields: https://segment.com/docs/connections/spec/common/
 """
 
 import ipaddress
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -64,8 +66,17 @@ def id_text(value: object) -> str:
     if type(value) is int:
         return str(value)
     if type(value) is float and value == value and abs(value) != float("inf"):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e21 else repr(value)
+        return _float_text(value)
     return ""
+
+
+def _float_text(value: float) -> str:
+    if value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    text = repr(value)
+    if "e-" not in text:
+        return text
+    return f"{Decimal(text):f}" if abs(value) >= 1e-6 else text.replace("e-0", "e-")
 
 
 def normalize(raw: bytes, envelope: Envelope, given_id: str = "") -> dict[str, Any]:
@@ -118,6 +129,7 @@ def _fill_ip(message: dict[str, Any], envelope: Envelope) -> None:
         message["context"] = context | {"ip": envelope.ip}
 
 
+@lru_cache(maxsize=4096)
 def storable_ip(address: str) -> str:
     """The address when it is IPv4 (also when mapped into IPv6), otherwise ""."""
     try:
@@ -152,5 +164,6 @@ def _time(name: str, value: object, warnings: list[str]) -> int | None:
         return None
     parsed = parse_ms(value)
     if parsed is None:
-        warnings.append(f"{name} is not a time and counts as missing: {str(value)[:64]!r}")
+        shown = value if isinstance(value, str | int | float) else type(value).__name__
+        warnings.append(f"{name} is not a time and counts as missing: {str(shown)[:64]!r}")
     return parsed

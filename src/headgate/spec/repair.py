@@ -46,11 +46,14 @@ def repair(text: bytes) -> tuple[bytes, tuple[str, ...]]:
 
     Lone surrogates and invalid UTF-8 become U+FFFD, raw control characters in strings are escaped,
     NaN, infinities and numbers outside of what a double holds become null, as does anything nested
-    deeper than `MAX_NESTING`.
+    deeper than `MAX_NESTING`. A byte order mark goes.
     """
     mending = _Mending()
-    valid = text.removeprefix(_BOM).decode("utf-8", "replace").encode()
-    if valid != text:
+    body = text.removeprefix(_BOM)
+    if body != text:
+        mending.note("a byte order mark removed")
+    valid = body.decode("utf-8", "replace").encode()
+    if valid != body:
         mending.note("bytes that are not UTF-8 replaced by U+FFFD")
     return mending.run(valid), tuple(mending.notes)
 
@@ -136,7 +139,7 @@ class _Mending:
         return _REPLACEMENT
 
     def _number(self, token: bytes) -> bytes:
-        if token[-1:] in b"Ny" or len(token) > 300 or abs(float(token)) == float("inf"):
+        if token[-1:] in b"Ny" or abs(float(token)) == float("inf"):
             self.note("NaN, infinite and out-of-range numbers replaced by null")
             return b"null"
         return token

@@ -1,0 +1,112 @@
+"""The log looked through from end to end, damage included. For audit and trace, never for delivery.
+
+`BlockReader.blocks` stops at the first thing it cannot read; here that is told as a `Damage`, and the
+survey goes on behind it. What is checked:
+
+- a block's checksum, and that it names the checksum of the block before it (the chain);
+- that numbers neither skip nor repeat;
+- that the log does not end before its witness, which is how a lost tail shows.
+
+Where older segments were retired, the first block has nobody before it to compare with.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from headgate.eventlog.block import Block, BrokenBlock, StoredBlock
+from headgate.eventlog.sqlite import SqliteReadStorage, read_witness, segment_paths
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """Numbers whose messages are not what was accepted. `readable`: their blocks follow all the same."""
+
+    first_seq: int
+    last_seq: int
+    why: str
+    readable: bool = False
+
+
+def survey(directory: Path, after_seq: int = 0) -> Iterator[Block | Damage]:
+    """Every block that holds messages above `after_seq`, in order, with damage told where it is found.
+
+    Beside a running server it ends at a block that was the newest at some time after the call.
+    """
+    witness = read_witness(directory)  # before the blocks: what it names is on disk already
+    storage = SqliteReadStorage(directory)
+    segments = [first_seq for first_seq, _ in segment_paths(directory)]
+    try:
+        yield from _Surveyor(storage, segments, witness).run(after_seq)
+    finally:
+        storage.close()
+
+
+class _Surveyor:
+    """Goes from block to block. A last crc of None is unknown: what was before is damaged, or not held."""
+
+    def __init__(
+        self, storage: SqliteReadStorage, segments: list[int], witness: tuple[int, int] | None
+    ) -> None:
+        self._storage = storage
+        self._segments = segments
+        self._witnessed_seq, self._witnessed_crc = witness or (0, 0)
+        self._last_seq: int | None = None
+        self._last_crc: int | None = None
+
+    def run(self, after_seq: int) -> Iterator[Block | Damage]:
+        """Everything there is; a segment that cannot be read on is left for the next one."""
+        if after_seq == 0 and self._segments:
+            self._went_to(self._segments[0] - 1, 0 if self._segments[0] == 1 else None)
+        at: int | None = after_seq
+        while at is not None:
+            try:
+                for stored in self._storage.blocks(at):
+                    yield from self._look_at(stored)
+                break
+            except FileNotFoundError:  # retired since the list was made, so it was settled
+                at = self._next_segment(at if self._last_seq is None else self._last_seq)
+                if at is not None:
+                    self._went_to(at, None)
+            except sqlite3.Error as error:
+                last_seq = at if self._last_seq is None else self._last_seq
+                at = self._next_segment(last_seq)
+                end = max(last_seq + 1, self._witnessed_seq) if at is None else at
+                yield Damage(last_seq + 1, end, f"the segment cannot be read: {error}")
+                self._went_to(end, None)
+        yield from self._look_at_end(after_seq if self._last_seq is None else self._last_seq)
+
+    def _next_segment(self, last_seq: int) -> int | None:
+        """The number before the first one of the segment after the one that holds `last_seq + 1`."""
+        return next((first - 1 for first in self._segments if first > last_seq + 1), None)
+
+    def _look_at(self, stored: StoredBlock) -> Iterator[Block | Damage]:
+        end = stored.first_seq + max(stored.n, 1) - 1
+        if self._last_seq is not None and stored.first_seq <= self._last_seq:
+            yield Damage(stored.first_seq, end, "the numbers were given twice", readable=True)
+            self._went_to(max(end, self._last_seq), None)
+            return
+        if self._last_seq is not None and stored.first_seq > self._last_seq + 1:
+            yield Damage(self._last_seq + 1, stored.first_seq - 1, "the messages are missing")
+            self._last_crc = None
+        try:
+            block = Block(stored)
+        except BrokenBlock:
+            yield Damage(stored.first_seq, end, "the checksum does not match")
+        else:
+            if self._last_crc not in (None, stored.prev_crc):
+                why = "the block does not continue the one before it"
+                yield Damage(stored.first_seq, end, why, readable=True)
+            yield block
+        self._went_to(end, stored.crc)
+
+    def _look_at_end(self, last_seq: int) -> Iterator[Damage]:
+        if last_seq < self._witnessed_seq:
+            yield Damage(last_seq + 1, self._witnessed_seq, "the end of the log is missing")
+        elif last_seq == self._witnessed_seq and self._last_crc not in (None, self._witnessed_crc):
+            why = "the last block is not the one that was written"
+            yield Damage(last_seq, last_seq, why, readable=True)
+
+    def _went_to(self, last_seq: int, crc: int | None) -> None:
+        self._last_seq, self._last_crc = last_seq, crc
