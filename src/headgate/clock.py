@@ -6,6 +6,7 @@ goes into records; `monotonic_s` never runs backwards and measures waits.
 
 import asyncio
 import time
+from collections import Counter
 from typing import Protocol
 
 
@@ -43,31 +44,49 @@ class ManualClock:
     """A clock that moves only when told; the twin that tests and simulations use."""
 
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
-        self._now_ms = now_ms
+        self._started_at_ms = now_ms
+        self._jumped_ms = 0
         self._monotonic_s = 0.0
         self._moved = asyncio.Event()
+        self._timers: Counter[float] = Counter()
 
     def now_ms(self) -> int:
-        return self._now_ms
+        return self._started_at_ms + self._jumped_ms + round(self._monotonic_s * 1000)
 
     def monotonic_s(self) -> float:
         return self._monotonic_s
 
     async def wait(self, event: asyncio.Event, timeout_s: float | None) -> None:
-        until_s = None if timeout_s is None else self._monotonic_s + timeout_s
-        while not event.is_set() and (until_s is None or self._monotonic_s < until_s):
-            await _first_of(event, self._moved)
+        await asyncio.sleep(0)
+        if timeout_s is None:
+            await event.wait()
+            return
+        until_s = self._monotonic_s + timeout_s
+        self._timers[until_s] += 1
+        try:
+            while not event.is_set() and self._monotonic_s < until_s:
+                await _first_of(event, self._moved)
+        finally:
+            self._timers[until_s] -= 1
+
+    def next_timer_s(self) -> float | None:
+        """The next moment, on the monotonic reading, for which somebody waits; None when nobody does."""
+        self._timers = +self._timers
+        return min(self._timers, default=None)
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass on both readings."""
-        self._now_ms += round(seconds * 1000)
-        self._monotonic_s += seconds
+        self.advance_to(self._monotonic_s + seconds)
+
+    def advance_to(self, monotonic_s: float) -> None:
+        """Let time pass up to this moment on the monotonic reading."""
+        self._monotonic_s = max(self._monotonic_s, monotonic_s)
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
     def jump(self, seconds: float) -> None:
         """Set the calendar forward or back, as an administrator or NTP does; waits are unaffected."""
-        self._now_ms += round(seconds * 1000)
+        self._jumped_ms += round(seconds * 1000)
 
 
 async def _first_of(*events: asyncio.Event) -> None:

@@ -59,11 +59,25 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await reader.readline()
+            if not line:  # somebody who only wanted to know whether anybody is there
+                writer.close()
+                return
             reply = await self._handler(msgspec.json.decode(line, type=Poke))
         except (msgspec.MsgspecError, ValueError) as error:
             reply = Reply(f"not understood: {error}")
         writer.write(msgspec.json.encode(reply) + b"\n")
         writer.close()
+
+
+def answers(data_dir: Path) -> bool:
+    """Whether a server runs on the data directory and is not about to stop."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        try:
+            with _short_path(data_dir / NAME) as path:
+                line.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def use_workspace(data_dir: Path, version: int, timeout_s: float = 10.0) -> str | None:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +28,11 @@ class Lock(NamedTuple):
         os.close(self.descriptor)
 
 
-def hold(path: Path, timeout_s: float) -> Lock:
-    """Takes the lock. A holder that is about to end gets `timeout_s` seconds for it; then `Locked`."""
+def hold(path: Path, timeout_s: float, hopeless: Callable[[], bool] = lambda: False) -> Lock:
+    """Takes the lock. A holder that is about to end gets `timeout_s` seconds for it; then `Locked`.
+
+    `hopeless` is asked now and then whether there is any point in waiting on.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + timeout_s
     while True:
@@ -36,7 +40,16 @@ def hold(path: Path, timeout_s: float) -> Lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return Lock(descriptor)
         except BlockingIOError:
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or hopeless():
                 os.close(descriptor)
                 raise Locked(f"{path} is held by another process") from None
             time.sleep(0.01)
+
+
+def is_held(path: Path) -> bool:
+    """Whether another process has the lock at this moment."""
+    try:
+        hold(path, 0).release()
+    except Locked:
+        return True
+    return False

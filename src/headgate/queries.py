@@ -1,7 +1,9 @@
 """SQL lives in files beside the code that runs it: `queries.sql`, by name, and `schema.sql`."""
 
 import re
+import sqlite3
 from importlib.resources import files
+from pathlib import Path
 
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 
@@ -15,3 +17,31 @@ def load_queries(package: str) -> dict[str, str]:
 def load_schema(package: str) -> str:
     """A package's schema.sql."""
     return files(package).joinpath("schema.sql").read_text()
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, for any thread; sqlite3.OperationalError when there is no such file.
+
+    SQLite reads a WAL database through a shared index beside it (-shm), which it has to make when nobody
+    has the database open. Where it cannot, the directory being read-only, nobody else can write either,
+    and without anything in a -wal file the database is whole and can count as unchanging.
+    """
+    uri = f"{path.resolve().as_uri()}?mode=ro"
+    connection = _connect(uri)
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        wal = path.with_name(f"{path.name}-wal")
+        is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+        if is_busy or (wal.exists() and wal.stat().st_size):
+            raise
+        return _connect(f"{uri}&immutable=1")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)

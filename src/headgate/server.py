@@ -50,7 +50,7 @@ from headgate.workspace.versions import Versions
 _LOCK_TIMEOUT_S = 15.0
 _PORT_TIMEOUT_S = 1.0
 _ANSWER_WITHIN_S = 3.0
-_WORKER_ENDS_WITHIN_S = 5.5
+_WORKER_ENDS_WITHIN_S = 6.5
 _WORKER_AGAIN_AFTER_S = 1.0
 _WORKER_REPLIES_WITHIN_S = 8.0
 _RETIRE_EVERY_S = 600.0
@@ -239,6 +239,7 @@ class _Gateway:
                 ],
                 pass_fds=(there.fileno(), self._private.fileno()),
                 stdin=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is for the gateway, which then ends the worker
             )
         self._channel = Channel(here, self._heard, hung_up.set)
         return process

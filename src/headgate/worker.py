@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import random
+import select
 import signal
 import socket
 import sys
@@ -24,13 +25,13 @@ from headgate.delivery.transport import HttpTransport
 from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.sqlite import sqlite_reader
 from headgate.http import HttpServer
-from headgate.locks import hold
+from headgate.locks import Locked, hold
 from headgate.workspace.errors import WorkspaceError
 from headgate.workspace.sqlite_store import SqliteWorkspaceReader
 from headgate.workspace.versions import Versions
 
 LOCK_TIMEOUT_S = 30.0
-_STOP_WITHIN_S = 6.0
+_STOP_WITHIN_S = 4.5
 
 log = logging.getLogger("headgate.worker")
 
@@ -39,7 +40,12 @@ def work(data_dir: Path, line: socket.socket, private: socket.socket) -> None:
     """Runs the worker until the gateway hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    lock = hold(data_dir / "worker.lock", LOCK_TIMEOUT_S)
+    try:
+        lock = hold(data_dir / "worker.lock", LOCK_TIMEOUT_S, lambda: _hung_up(line))
+    except Locked as error:
+        if not _hung_up(line):
+            log.error("%s; delivery cannot start", error)
+        return
     uvloop.run(_Worker(data_dir).run(line, private))
     lock.release()
 
@@ -99,6 +105,13 @@ class _Worker:
         if seq > self._settled_to:
             self._settled_to = seq
             self._channel.send(SettledTo(seq))
+
+
+def _hung_up(line: socket.socket) -> bool:
+    """Whether the gateway has gone while nobody was listening to it yet."""
+    poll = select.poll()
+    poll.register(line, 0)
+    return bool(poll.poll(0))
 
 
 def main() -> None:

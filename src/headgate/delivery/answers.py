@@ -5,6 +5,7 @@ Heap's own SDK works like this: 200 is done, 400 is final, everything else is tr
 """
 
 import random
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
 
@@ -58,9 +59,18 @@ def retry_after_s(answer: Answer, now_ms: int) -> float:
     if not text:
         return 0.0
     if text.isascii() and text.isdigit():
-        return min(float(text[:10]), MAX_RETRY_AFTER_S)
+        return min(float(text), MAX_RETRY_AFTER_S)
     try:
         at = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
+        at_s = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, IndexError, TypeError):
         return 0.0
-    return max(0.0, min(at.timestamp() - now_ms / 1000, MAX_RETRY_AFTER_S))
+    return max(0.0, min(at_s - now_ms / 1000, MAX_RETRY_AFTER_S))
+
+
+def in_words(answer: Answer) -> str:
+    """The answer on one line, for people."""
+    if not answer.status:
+        return answer.error
+    text = answer.body[:200].decode("utf-8", "replace").strip()
+    return f"answered {answer.status}: {text}" if text else f"answered {answer.status}"

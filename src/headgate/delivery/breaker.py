@@ -60,11 +60,13 @@ class Breaker:
         self._failures.append(frozenset(identities))
         if self.state is State.CLOSED and self._fails_for_several():
             self.state = State.FAILING
-        if self.is_open:
+        if self.state is State.REFUSING:
+            self._probe_at_s = now_s + max(asked_s, PROBE_REFUSING_EVERY_S)
+        elif self.state is State.FAILING:
             self._probe_at_s = now_s + max(asked_s, min(backoff_s, PROBE_EVERY_S))
 
     def refused(self, identity: str, why: str, now_s: float) -> None:
-        """One message alone was refused with 400."""
+        """One message alone was refused with 400: whoever does that is there, and looks at messages."""
         self._failures.clear()
         self._refused.append(identity)
         full = len(self._refused) == REFUSALS_TO_OPEN
@@ -74,7 +76,11 @@ class Breaker:
             self.trouble = why
             self._probe_at_s = now_s + PROBE_REFUSING_EVERY_S
         elif self.state is State.FAILING:
-            self.succeeded()
+            self.state, self.trouble = State.CLOSED, ""
+
+    def probe_soon(self) -> None:
+        """The settings have changed: ask at once."""
+        self._probe_at_s = 0.0
 
     def probe_in_s(self, now_s: float) -> float:
         """Seconds until the next probe is due; 0 when it is."""

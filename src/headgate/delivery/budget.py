@@ -1,14 +1,17 @@
 """Heap's limits kept: rows in any 60 s, for an App ID and for each of its users. Pure bookkeeping.
 
 A row counts from the moment it is sent until 61 s after its answer came: wherever in between Heap
-counted it, no window of 60 s at Heap's side can hold more than the limit.
+counted it, no window of 60 s at Heap's side can hold more than the limit. Every request counts, also
+one that was refused or whose answer never came.
 """
 
 from collections import Counter, deque
+from collections.abc import Mapping
 
 from headgate.destinations.interface import Budget
 
 WINDOW_S = 61.0
+_PLENTY = 1_000_000_000
 
 
 class Spending:
@@ -18,44 +21,81 @@ class Spending:
         self.budget = budget
         self._used = 0
         self._used_by: Counter[str] = Counter()
-        self._ended: deque[tuple[float, Counter[str]]] = deque()
+        self._ended: deque[tuple[float, Mapping[str, int]]] = deque()
 
     @property
     def is_limited(self) -> bool:
-        """Whether there is any limit."""
+        """Whether there is any limit. Without one, nothing is counted."""
         return bool(self.budget.rows_per_min or self.budget.rows_per_min_per_user)
 
     def room(self, now_s: float) -> int:
         """Rows that may be sent now; a very large number when there is no limit."""
         self._expire(now_s)
         limit = self.budget.rows_per_min
-        return max(0, limit - self._used) if limit else 1_000_000_000
+        return max(0, limit - self._used) if limit else _PLENTY
 
     def room_for(self, identity: str, wanted: int) -> int:
-        """How many of `wanted` rows of one user may be sent now. Call `room` first."""
+        """How many of `wanted` rows of one user might be sent when `room` was last asked for."""
         limit = self.budget.rows_per_min_per_user
         return min(wanted, max(0, limit - self._used_by[identity])) if limit else wanted
 
-    def spend(self, rows: Counter[str]) -> None:
-        """Rows by user are being sent."""
-        self._used += rows.total()
-        self._used_by.update(rows)
+    def reserve(self, rows: Mapping[str, int]) -> "Reservation":
+        """Takes rows, counted by user, out of the budget: they are being sent."""
+        if not self.is_limited:
+            return Reservation(None, rows)
+        self._count(rows)
+        return Reservation(self, rows)
 
-    def give_back(self, rows: Counter[str]) -> None:
-        """Rows that were set aside are not sent after all."""
-        self._used -= rows.total()
-        self._used_by -= rows
+    def remember(self, rows: Mapping[str, int], ended_s: float) -> None:
+        """Rows that an earlier process sent."""
+        self._count(rows)
+        self.ended(rows, ended_s)
 
-    def ended(self, rows: Counter[str], now_s: float) -> None:
+    def next_room_s(self, now_s: float) -> float | None:
+        """Seconds until some rows stop counting; None when none count."""
+        if self._ended:
+            return max(0.0, self._ended[0][0] - now_s)
+        return WINDOW_S if self._used else None
+
+    def ended(self, rows: Mapping[str, int], now_s: float) -> None:
         """The request with these rows was answered or given up: they count for 61 s more."""
         self._ended.append((now_s + WINDOW_S, rows))
 
-    def next_room_s(self, now_s: float) -> float | None:
-        """Seconds until some rows stop counting; None when none that ended still count."""
-        return max(0.0, self._ended[0][0] - now_s) if self._ended else None
+    def _count(self, rows: Mapping[str, int]) -> None:
+        self._used += sum(rows.values())
+        self._used_by.update(rows)
 
     def _expire(self, now_s: float) -> None:
         while self._ended and self._ended[0][0] <= now_s:
             _, rows = self._ended.popleft()
-            self._used -= rows.total()
-            self._used_by -= rows
+            for identity, n in rows.items():
+                self._used -= n
+                self._used_by[identity] -= n
+                if not self._used_by[identity]:
+                    del self._used_by[identity]
+
+
+class Reservation:
+    """The rows of one request that is under way, and the budget they were taken from, if there is one."""
+
+    def __init__(self, spending: Spending | None, rows: Mapping[str, int]) -> None:
+        self.spending = spending
+        self.rows = rows
+
+    def ended(self, now_s: float) -> None:
+        """The request is over, whatever became of it."""
+        if self.spending is not None:
+            self.spending.ended(self.rows, now_s)
+
+
+def strictest(one: Budget, other: Budget) -> Budget:
+    """The budget that keeps both; 0 is no limit."""
+    return Budget(
+        one.scope,
+        _lower(one.rows_per_min, other.rows_per_min),
+        _lower(one.rows_per_min_per_user, other.rows_per_min_per_user),
+    )
+
+
+def _lower(one: int, other: int) -> int:
+    return min(one, other) if one and other else one or other

@@ -5,16 +5,19 @@ A removed destination keeps its courier: it settles what was accepted while the 
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from concurrent.futures import Executor
 
 import msgspec
 
 from headgate.clock import Clock
-from headgate.delivery.budget import Spending
-from headgate.delivery.courier import Connection, Courier, Tools
+from headgate.delivery.breaker import State
+from headgate.delivery.budget import Spending, strictest
+from headgate.delivery.connection import Connection, Tools
+from headgate.delivery.courier import Courier
 from headgate.delivery.decoded import DecodedLog
+from headgate.delivery.facts import Facts
+from headgate.delivery.owing import Owing
 from headgate.delivery.progress import Progress
 from headgate.delivery.recorder import Recorder
 from headgate.delivery.routing import Removed, Router
@@ -25,7 +28,6 @@ from headgate.destinations.interface import Destination as Kind
 from headgate.eventlog.interface import LogReader
 from headgate.spec.message import Envelope
 from headgate.spec.settings import duration_s
-from headgate.workspace.model import Destination
 from headgate.workspace.store import DestinationStay
 from headgate.workspace.versions import Versions
 
@@ -55,14 +57,16 @@ class Delivery:
         clock: Clock,
         chance: random.Random,
         settled: Callable[[int], None],
+        executor: Executor | None = None,
     ) -> None:
         self._log = log
         self._store = store
         self._versions = versions
         self._history = history
+        self._owing = Owing(versions)
         self._catalog = catalog
         self._settled = settled
-        self._recorder = Recorder(store, clock, self._recorded)
+        self._recorder = Recorder(store, clock, self._recorded, executor)
         self._tools = Tools(DecodedLog(log), self._recorder, transport, clock, chance)
         self._spending: dict[str, Spending] = {}
         self._couriers: dict[int, Courier] = {}
@@ -80,29 +84,30 @@ class Delivery:
 
     def reconfigure(self) -> None:
         """Brings couriers in line with the current version of the workspace."""
-        for stay in self._history():
-            connection = self._connection(stay)
-            if connection is None:
-                continue
-            spending = self._spending_of(connection.kind.budget(connection.destination.settings))
-            courier = self._couriers.get(stay.id)
+        stays = {stay.id: stay for stay in self._history()}
+        found = {number: self._connection(stay) for number, stay in stays.items()}
+        connections = [connection for connection in found.values() if connection is not None]
+        self._share_budgets(connections)
+        for connection in connections:
+            courier = self._couriers.get(connection.id)
             if courier is None:
-                self._start_courier(connection, spending)
-            elif courier.connection.destination != connection.destination or stay.last_version:
-                courier.reconnect(connection, spending)
+                self._start_courier(connection, stays[connection.id].first_version)
+            elif courier.connection.router != connection.router:
+                courier.reconnect(connection)
         self.wake()
 
     def status(self) -> list[DestinationStatus]:
         """How every destination of the current workspace is doing."""
         return [
             DestinationStatus(
-                slug=courier.connection.destination.slug,
-                state=courier.breaker.state.value,
+                slug=courier.name,
+                state=_state(courier),
                 trouble=courier.breaker.trouble or self._recorder.trouble,
                 cursor=courier.progress.cursor,
-                pending=courier.progress.open_count,
+                pending=courier.progress.pending,
             )
             for courier in self._couriers.values()
+            if not courier.connection.is_removed
         ]
 
     def settled_to(self) -> int:
@@ -113,7 +118,7 @@ class Delivery:
     def counts(self) -> list[tuple[str, str, str, int]]:
         """(destination, outcome, reason, messages), from the facts on disk."""
         return [
-            (self._couriers[destination].connection.destination.slug, outcome, reason, n)
+            (self._couriers[destination].name, outcome, reason, n)
             for destination, outcome, reason, n in self._store.counts()
             if destination in self._couriers
         ]
@@ -124,23 +129,33 @@ class Delivery:
         What is cut off is sent again after the next start, under the same idempotency keys.
         """
         await asyncio.gather(*(courier.stop(within_s) for courier in self._couriers.values()))
-        await asyncio.gather(*self._tasks.values())
         await self._recorder.close()
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._tools.transport.close()
         self._log.close()
 
     def _recorded(self) -> None:
         self._settled(self.settled_to())
 
-    def _start_courier(self, connection: Connection, spending: Spending) -> None:
-        cursor = self._store.cursors().get(connection.id, self._log.first_seq() - 1)
+    def _start_courier(self, connection: Connection, first_version: int) -> None:
+        """Starts where its last process stood; a new destination where its first message may be."""
+        cursor = self._store.cursors().get(connection.id)
+        if cursor is None:
+            cursor = self._tools.log.end_before(first_version)
+            self._recorder.record(Facts(cursors={connection.id: cursor}))
         progress = Progress(
             cursor=cursor,
             settled_above=self._store.settled_above(connection.id, cursor),
             owes=self._owes(connection.id),
         )
-        retries = self._store.retries_above(connection.id, cursor)
-        courier = Courier(connection, self._tools, spending, progress, retries)
+        retries = {
+            seq: retry
+            for seq, retry in self._store.retries_above(connection.id, cursor).items()
+            if not progress.is_settled(seq)
+        }
+        courier = Courier(connection, self._tools, progress, retries)
         self._couriers[connection.id] = courier
         self._tasks[connection.id] = asyncio.get_running_loop().create_task(
             courier.run(), name=f"courier {connection.destination.slug}"
@@ -161,36 +176,41 @@ class Delivery:
             kind=kind,
             router=Router(destination, kind, workspace) if version else Removed(),
             retry_window_s=duration_s(destination.settings["retryWindow"]),
+            spending=self._spending_of(kind.budget(destination.settings).scope),
         )
 
     def _owes(self, destination_id: int) -> Callable[[Envelope], bool]:
         """Whether the destination was connected to a message's source when the message was accepted."""
 
-        @lru_cache(maxsize=256)
-        def source_at(version: int) -> str | None:
-            ready = self._versions.at(version)
-            slugs = {number: slug for slug, number in ready.destination_ids.items()}
-            slug = slugs.get(destination_id)
-            return _source_of(ready.workspace.destinations, slug) if slug else None
+        owed = self._owing.destinations
+        return lambda envelope: destination_id in owed(envelope.workspace_version, envelope.source)
 
-        return lambda envelope: source_at(envelope.workspace_version) == envelope.source
+    def _share_budgets(self, connections: list[Connection]) -> None:
+        """Destinations of one scope share its budget; where they name different limits, the lower ones hold."""
+        budgets: dict[str, Budget] = {}
+        for connection in connections:
+            if not connection.is_removed:
+                budget = connection.kind.budget(connection.destination.settings)
+                shared = budgets.get(budget.scope, budget)
+                budgets[budget.scope] = strictest(shared, budget)
+        for scope, budget in budgets.items():
+            self._spending_of(scope).budget = budget
 
-    def _spending_of(self, budget: Budget) -> Spending:
-        spending = self._spending.get(budget.scope)
+    def _spending_of(self, scope: str) -> Spending:
+        spending = self._spending.get(scope)
         if spending is None:
-            spending = self._spending[budget.scope] = Spending(budget)
-        spending.budget = budget
+            spending = self._spending[scope] = Spending(Budget(scope, 0, 0))
         return spending
 
     def _remember_spending(self) -> None:
         """What was sent shortly before the start still counts against the budgets."""
         now_ms, now_s = self._tools.clock.now_ms(), self._tools.clock.monotonic_s()
         for spent in self._store.spending_since(now_ms - SPENDING_KEPT_MS):
-            spending = self._spending_of(Budget(spent.scope, 0, 0))
-            rows = Counter(spent.rows)
-            spending.spend(rows)
-            spending.ended(rows, now_s - max(0, now_ms - spent.ended_at_ms) / 1000)
+            ended_s = now_s - max(0, now_ms - spent.ended_at_ms) / 1000
+            self._spending_of(spent.scope).remember(spent.rows, ended_s)
 
 
-def _source_of(destinations: tuple[Destination, ...], slug: str) -> str | None:
-    return next((one.source_id for one in destinations if one.slug == slug), None)
+def _state(courier: Courier) -> str:
+    """The breaker's state; failing, too, while the last answer was a failure."""
+    is_in_trouble = courier.breaker.trouble and not courier.breaker.is_open
+    return (State.FAILING if is_in_trouble else courier.breaker.state).value

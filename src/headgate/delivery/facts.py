@@ -62,8 +62,13 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
 
 class Spent(msgspec.Struct, frozen=True):
-    """Rows by user that a request took out of a budget; they count until 61 s after it ended."""
+    """Rows by user that an attempt took out of a budget; they count until 61 s after it ended.
 
+    Recorded when the attempt starts, with the latest moment at which it can end, and again when it has
+    ended; the later one replaces the earlier.
+    """
+
+    attempt_id: int
     scope: str
     ended_at_ms: int
     rows: dict[str, int]

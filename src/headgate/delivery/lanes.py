@@ -50,9 +50,18 @@ class Batch(msgspec.Struct):
         return sorted(message.seq for message in self.messages())
 
     @property
-    def oldest_seq(self) -> int:
-        """The smallest of the numbers."""
-        return min(run.messages[0].seq for run in self.runs)
+    def identities(self) -> list[str]:
+        """Whose lanes they are."""
+        return [run.identity for run in self.runs]
+
+    def rows_by_user(self) -> dict[str, int]:
+        """How many rows of each user it carries."""
+        return {run.identity: len(run.messages) for run in self.runs}
+
+    @property
+    def oldest(self) -> Pending:
+        """The message with the smallest number."""
+        return min((run.messages[0] for run in self.runs), key=lambda message: message.seq)
 
 
 class Lanes:
@@ -141,15 +150,21 @@ class Lanes:
         self._queues.setdefault(identity, deque()).extendleft(reversed(messages))
         self._size += len(messages)
 
-    def drain(self) -> Iterator[Pending]:
-        """Takes every waiting message out, whether its lane is held or not."""
-        for queue in self._queues.values():
-            yield from queue
-            queue.clear()
-        for ready in self._ready.values():
-            ready.clear()
-        self._queues = {identity: deque() for identity in self._held}
-        self._size = 0
+    def is_idle(self, identity: str) -> bool:
+        """Whether nothing of the lane is under way or waits in memory."""
+        return identity not in self._held and not self._queues.get(identity)
+
+    def shorten(self, keep: int) -> dict[str, list[Pending]]:
+        """Takes out, by lane, every waiting message behind the lane's first `keep`."""
+        tails: dict[str, list[Pending]] = {}
+        for identity, queue in self._queues.items():
+            if len(queue) > keep:
+                tails[identity] = [queue.pop() for _ in range(len(queue) - keep)][::-1]
+                self._size -= len(tails[identity])
+        if not keep:
+            self._queues = {}
+            self._ready = {name: {} for name in self._endpoints}
+        return tails
 
     def _run(
         self, queue: deque[Pending], endpoint: str, most: int, bytes_left: int, *, first: bool
@@ -174,20 +189,66 @@ def split(batch: Batch) -> tuple[Batch, Batch | None, Run | None]:
     """
     if len(batch.runs) > 1:
         middle = len(batch.runs) // 2
-        return (
-            Batch(batch.endpoint, batch.runs[:middle]),
-            Batch(batch.endpoint, batch.runs[middle:]),
-            None,
-        )
-    run = batch.runs[0]
-    middle = len(run.messages) // 2
-    first = Batch(batch.endpoint, [Run(run.identity, run.messages[:middle])])
-    return first, None, Run(run.identity, run.messages[middle:])
+        first, other = batch.runs[:middle], batch.runs[middle:]
+        return Batch(batch.endpoint, first), Batch(batch.endpoint, other), None
+    run, rest = _cut(batch.runs[0], len(batch) // 2)
+    return Batch(batch.endpoint, [run]), None, rest
 
 
 def first_message(batch: Batch) -> tuple[Batch, Batch | None, Run | None]:
-    """The batch's first message alone, the other lanes' runs, and the rest of its own lane's run."""
-    head, *others = batch.runs
-    alone = Batch(batch.endpoint, [Run(head.identity, head.messages[:1])])
-    rest = Run(head.identity, head.messages[1:]) if len(head.messages) > 1 else None
-    return alone, Batch(batch.endpoint, others) if others else None, rest
+    """The batch's oldest message alone, the other lanes' runs, and the rest of its own lane's run."""
+    oldest = batch.oldest
+    head = next(run for run in batch.runs if run.messages[0] is oldest)
+    others = [run for run in batch.runs if run is not head]
+    alone, rest = _cut(head, 1)
+    return (
+        Batch(batch.endpoint, [alone]),
+        Batch(batch.endpoint, others) if others else None,
+        rest,
+    )
+
+
+def affordable(
+    batch: Batch, max_rows: int, room: Callable[[str, int], int]
+) -> tuple[Batch | None, Batch | None, list[Run]]:
+    """What of a batch may go now, the runs that have to wait, and the rests of runs of which a part may go.
+
+    `room` as in `Lanes.take`.
+    """
+    now: list[Run] = []
+    later: list[Run] = []
+    rests: list[Run] = []
+    for run in batch.runs:
+        allowed = room(run.identity, min(max_rows, len(run.messages)))
+        if allowed <= 0:
+            later.append(run)
+            continue
+        part, rest = _cut(run, allowed)
+        now.append(part)
+        max_rows -= allowed
+        if rest is not None:
+            rests.append(rest)
+    return (
+        Batch(batch.endpoint, now) if now else None,
+        Batch(batch.endpoint, later) if later else None,
+        rests,
+    )
+
+
+def partition(
+    batch: Batch, chosen: Callable[[Pending], bool]
+) -> tuple[list[Pending], Batch | None]:
+    """The chosen messages, and a batch of the others."""
+    taken = [message for message in batch.messages() if chosen(message)]
+    runs = [
+        Run(run.identity, [message for message in run.messages if not chosen(message)])
+        for run in batch.runs
+    ]
+    others = [run for run in runs if run.messages]
+    return taken, Batch(batch.endpoint, others) if others else None
+
+
+def _cut(run: Run, n: int) -> tuple[Run, Run | None]:
+    if n >= len(run.messages):
+        return run, None
+    return Run(run.identity, run.messages[:n]), Run(run.identity, run.messages[n:])

@@ -1,8 +1,14 @@
-"""How far one destination has come in the log: what it owes, what is open, where its cursor stands. Pure."""
+"""How far one destination has come in the log: what it owes, what is open, where its cursor stands. Pure.
+
+A message that was read and is not settled is exactly one of: open (in memory), parked (its number is
+kept, its lane is read again when it may go), or asked for again (read again before anything else).
+"""
 
 import heapq
+from array import array
 from collections.abc import Callable, Iterable
 
+from headgate.delivery.parked import Parked
 from headgate.spec.message import Envelope
 
 
@@ -10,53 +16,83 @@ class Progress:
     """Which messages still have to be looked at, and up to where everything is settled."""
 
     def __init__(
-        self, *, cursor: int, settled_above: set[int], owes: Callable[[Envelope], bool]
+        self, *, cursor: int, settled_above: Iterable[range], owes: Callable[[Envelope], bool]
     ) -> None:
         self.owes = owes
-        self._settled_above = settled_above
-        self._frontier = cursor
-        self._open: set[int] = set()
+        self.parked = Parked()
+        self.read_to = cursor
+        self.open_bytes = 0
+        self._open: dict[int, int] = {}
         self._oldest_open: list[int] = []
-        self._again: set[int] = set()
+        self._again = array("q")
+        self._settled_from = cursor + 1
+        self._settled = bytearray()  # one byte for each message from `_settled_from`
+        self._mark(settled_above)
 
     @property
     def cursor(self) -> int:
         """Every message up to this number is settled, or none of this destination's."""
         while self._oldest_open and self._oldest_open[0] not in self._open:
             heapq.heappop(self._oldest_open)
-        return self._oldest_open[0] - 1 if self._oldest_open else self._frontier
+        unsettled = [*self._oldest_open[:1], *self._again[:1]]
+        if self.parked:
+            unsettled.append(self.parked.oldest_seq())
+        return min(unsettled) - 1 if unsettled else self.read_to
 
     @property
     def open_count(self) -> int:
-        """Messages that were read and are not settled."""
+        """Messages that are in memory."""
         return len(self._open)
 
-    def wants(self, seq: int) -> bool:
-        """Whether the message has to be looked at: it is new, or it was asked for again."""
-        if seq <= self._frontier:
-            return seq in self._again
-        return seq not in self._settled_above
+    @property
+    def pending(self) -> int:
+        """Messages that were read and are not settled."""
+        return len(self._open) + len(self.parked) + len(self._again)
 
-    def opened(self, seq: int) -> None:
+    def wants(self, seq: int, envelope: Envelope) -> bool:
+        """Whether a message above `read_to` has to be looked at: it is owed and not settled."""
+        return not self.is_settled(seq) and self.owes(envelope)
+
+    def is_settled(self, seq: int) -> bool:
+        """Whether an earlier process has settled this message, which is above the cursor."""
+        at = seq - self._settled_from
+        return 0 <= at < len(self._settled) and bool(self._settled[at])
+
+    def has_read_to(self, seq: int) -> None:
+        """Everything up to this number has been looked at."""
+        self.read_to = max(self.read_to, seq)
+        if self._settled and seq >= self._settled_from + len(self._settled):
+            self._settled = bytearray()
+
+    def opened(self, seq: int, size_bytes: int) -> None:
         """The message is on its way."""
-        self._again.discard(seq)
-        if seq not in self._open:
-            self._open.add(seq)
-            heapq.heappush(self._oldest_open, seq)
+        self._open[seq] = size_bytes
+        self.open_bytes += size_bytes
+        heapq.heappush(self._oldest_open, seq)
 
     def closed(self, seqs: Iterable[int]) -> None:
-        """The messages are settled."""
-        self._open.difference_update(seqs)
-        self._again.difference_update(seqs)
+        """The messages are settled, or no longer in memory."""
+        for seq in seqs:
+            self.open_bytes -= self._open.pop(seq, 0)
 
-    def again(self, seqs: Iterable[int]) -> None:
-        """The messages, which are open, will be read from the log once more."""
-        self._again.update(seqs)
+    def ask_again(self, seqs: Iterable[int]) -> None:
+        """These messages, which are not settled, are to be read once more, before anything else."""
+        self._again = array("q", sorted((*self._again, *seqs)))
 
-    def read_to(self, seq: int) -> None:
-        """Everything up to this number has been looked at."""
-        if seq <= self._frontier:
-            return
-        self._frontier = seq
-        if self._settled_above:
-            self._settled_above = {one for one in self._settled_above if one > seq}
+    def again(self, n: int) -> "array[int]":
+        """The first `n` numbers that are to be read once more."""
+        return self._again[:n]
+
+    def has_read_again(self, n: int) -> None:
+        """The first `n` of them have been looked at."""
+        del self._again[:n]
+
+    def _mark(self, settled: Iterable[range]) -> None:
+        for run in settled:
+            start = max(run.start - self._settled_from, 0)
+            end = run.stop - self._settled_from
+            if end <= start:
+                continue
+            if end > len(self._settled):
+                self._settled.extend(bytes(end - len(self._settled)))
+            self._settled[start:end] = b"\x01" * (end - start)

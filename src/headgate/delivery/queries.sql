@@ -34,7 +34,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: last_attempt_id
 -- Where the numbering of attempts goes on.
-SELECT coalesce(max(id), 0) FROM attempt;
+SELECT max(
+    coalesce((SELECT max(id) FROM attempt), 0), coalesce((SELECT max(attempt_id) FROM spending), 0)
+);
 
 -- name: settled_above
 -- What is settled out of order, above the cursor.
@@ -46,8 +48,8 @@ SELECT attempts, first_attempt_ms, due_at_ms, positions
 FROM waiting WHERE destination = :destination AND last_seq > :seq ORDER BY id;
 
 -- name: add_spending
--- What a request took out of a budget.
-INSERT INTO spending (scope, ended_at_ms, rows) VALUES (?, ?, ?);
+-- What an attempt takes out of a budget; once more when it has ended.
+INSERT OR REPLACE INTO spending (attempt_id, scope, ended_at_ms, rows) VALUES (?, ?, ?, ?);
 
 -- name: forget_spending
 -- What no longer counts against any budget.
@@ -55,7 +57,8 @@ DELETE FROM spending WHERE ended_at_ms < ?;
 
 -- name: spending_since
 -- What the budgets have to remember across a restart.
-SELECT scope, ended_at_ms, rows FROM spending WHERE ended_at_ms >= :since_ms ORDER BY id;
+SELECT attempt_id, scope, ended_at_ms, rows
+FROM spending WHERE ended_at_ms >= :since_ms ORDER BY ended_at_ms;
 
 -- name: settled_around
 -- The facts that may hold a message, in the order in which they were recorded.
@@ -75,3 +78,13 @@ FROM waiting WHERE destination = :destination AND last_seq >= :seq AND first_seq
 -- name: settled_counts
 -- How many messages have each outcome. (Replays, which settle twice, are counted by the audit.)
 SELECT destination, outcome, reason, sum(n) FROM settled GROUP BY destination, outcome, reason;
+
+-- name: settled_ends
+-- Up to where each destination has outcomes.
+SELECT destination, max(last_seq) FROM settled GROUP BY destination;
+
+-- name: settled_within
+-- The facts that touch a range of messages, in the order in which they were recorded.
+SELECT outcome, reason, positions
+FROM settled WHERE destination = :destination AND last_seq >= :first_seq AND first_seq <= :last_seq
+ORDER BY id;

@@ -6,9 +6,8 @@ again every second, and nobody goes on before it is durable.
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 from headgate.clock import Clock
 from headgate.delivery.facts import Facts
@@ -20,18 +19,28 @@ log = logging.getLogger("headgate.delivery")
 
 
 class Recorder:
-    """The one way into the delivery store. `recorded` is called after every commit."""
+    """The one way into the delivery store. `recorded` is called after every commit.
 
-    def __init__(self, store: DeliveryStore, clock: Clock, recorded: Callable[[], None]) -> None:
+    Commits run in `executor`, one at a time; in a thread of their own when there is none.
+    """
+
+    def __init__(
+        self,
+        store: DeliveryStore,
+        clock: Clock,
+        recorded: Callable[[], None],
+        executor: Executor | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="facts")
+        self._thread = executor or ThreadPoolExecutor(max_workers=1, thread_name_prefix="facts")
         self._tell = recorded
         self._gathering = Facts()
         self._recorded: asyncio.Future[None] | None = None
         self._recording: asyncio.Task[None] | None = None
         self._last_attempt_id = store.last_attempt_id()
         self._stopping = asyncio.Event()
+        self._closed = False
         self.trouble = ""
 
     def next_attempt_id(self) -> int:
@@ -45,7 +54,7 @@ class Recorder:
         self._gathering.add(facts)
         if self._recorded is None:
             self._recorded = loop.create_future()
-        if self._recording is None:
+        if self._recording is None and not self._closed:
             self._recording = loop.create_task(self._record(), name="record facts")
         return self._recorded
 
@@ -56,10 +65,16 @@ class Recorder:
         await asyncio.sleep(0)
 
     async def close(self) -> None:
-        """Records what is left, unless the disk refuses, and closes the store."""
+        """Records what is left, unless the disk refuses, and closes the store.
+
+        What could not be recorded is delivered again by the next process.
+        """
         self._stopping.set()
         while self._recording is not None:
             await asyncio.wait([self._recording])
+        self._closed = True
+        if self._recorded is not None:
+            self._recorded.cancel()
         self._thread.shutdown()
         self._store.close()
 
@@ -74,8 +89,7 @@ class Recorder:
                         recorded.cancel()
                         return
                     await self._clock.wait(self._stopping, _AGAIN_AFTER_S)
-                if not recorded.cancelled():
-                    recorded.set_result(None)
+                recorded.set_result(None)
                 self._tell()
         finally:
             self._recording = None
@@ -83,7 +97,7 @@ class Recorder:
     def _try(self, facts: Facts) -> bool:
         try:
             self._store.record(facts)
-        except sqlite3.Error as error:
+        except Exception as error:
             if not self.trouble:
                 log.error("outcomes cannot be recorded, delivery waits: %s", error)
             self.trouble = f"outcomes cannot be recorded: {error}"

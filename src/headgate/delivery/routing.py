@@ -16,7 +16,10 @@ DEVICE = "device"
 
 
 class Router:
-    """The decisions for one configured destination, with what it needs of the workspace at hand."""
+    """The decisions for one configured destination, with what it needs of the workspace at hand.
+
+    Two are equal when they decide alike, whatever else has changed in the workspace.
+    """
 
     def __init__(self, destination: Destination, kind: Kind, workspace: Workspace) -> None:
         self._destination = destination
@@ -29,6 +32,12 @@ class Router:
             other.connection_mode == DEVICE and other.metadata_id == destination.metadata_id
             for other in workspace.destinations_of(destination.source_id)
         )
+        self._decides_by = (destination, self._page_may_send)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Router) and self._decides_by == other._decides_by
+
+    __hash__ = None  # type: ignore[assignment]
 
     def row(self, message: dict[str, Any]) -> Row | Discard:
         """The message as the destination's row, or why it is not meant to go."""
@@ -69,6 +78,11 @@ class Router:
 
 class Removed:
     """The router of a destination that was removed: nothing goes any more."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Removed)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def row(self, message: dict[str, Any]) -> Discard:
         """Why the message does not go."""

@@ -54,9 +54,10 @@ CREATE TABLE waiting (
 ) STRICT;
 CREATE INDEX waiting_by_seq ON waiting (destination, last_seq);
 
--- Rows by user (msgpack) that count against a budget until 61 s after `ended_at_ms`.
+-- Rows by user (msgpack) that an attempt took out of a budget; they count until 61 s after `ended_at_ms`,
+-- which is the latest possible moment while the attempt is under way.
 CREATE TABLE spending (
-    id          INTEGER PRIMARY KEY,
+    attempt_id  INTEGER PRIMARY KEY,
     scope       TEXT    NOT NULL,
     ended_at_ms INTEGER NOT NULL,
     rows        BLOB    NOT NULL

@@ -12,8 +12,8 @@ import msgspec
 import zstandard
 
 from headgate.delivery.facts import Attempt, Facts, Settled, Spent, Waiting
-from headgate.delivery.positions import pack, unpack
-from headgate.queries import load_queries, load_schema
+from headgate.delivery.positions import pack, runs, unpack
+from headgate.queries import connect_read_only, load_queries, load_schema
 
 _SQL = load_queries("headgate.delivery")
 _VERSION = 1
@@ -56,19 +56,17 @@ class DeliveryReader:
     """Reads the facts; from any process, while they are written or after."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(
-            f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-        )
+        self._db = connect_read_only(path)
 
     def cursors(self) -> dict[int, int]:
         """By destination: everything up to this number is settled."""
         return dict(self._db.execute(_SQL["cursors"]))
 
-    def settled_above(self, destination: int, seq: int) -> set[int]:
-        """The messages above the cursor that are settled already."""
+    def settled_above(self, destination: int, seq: int) -> Iterator[range]:
+        """The messages above the cursor that are settled already, in runs; some may reach below it."""
         asked = {"destination": destination, "seq": seq}
-        rows = self._db.execute(_SQL["settled_above"], asked)
-        return {one for (packed,) in rows for one in unpack(packed) if one > seq}
+        for (packed,) in self._db.execute(_SQL["settled_above"], asked):
+            yield from runs(packed)
 
     def retries_above(self, destination: int, seq: int) -> dict[int, Retry]:
         """The retry state of messages above the cursor, settled ones possibly included."""
@@ -81,10 +79,11 @@ class DeliveryReader:
 
     def spending_since(self, since_ms: int) -> Iterator[Spent]:
         """What requests that ended at `since_ms` or later took out of the budgets."""
-        for scope, ended_at_ms, rows in self._db.execute(
+        for attempt_id, scope, ended_at_ms, rows in self._db.execute(
             _SQL["spending_since"], {"since_ms": since_ms}
         ):
-            yield Spent(scope, ended_at_ms, msgspec.msgpack.decode(rows, type=dict[str, int]))
+            by_user = msgspec.msgpack.decode(rows, type=dict[str, int])
+            yield Spent(attempt_id, scope, ended_at_ms, by_user)
 
     def outcomes_of(self, destination: int, seq: int) -> list[TracedOutcome]:
         """Every outcome the message was given, in order; the last one holds."""
@@ -105,6 +104,23 @@ class DeliveryReader:
     def counts(self) -> list[tuple[int, str, str, int]]:
         """(destination, outcome, reason, messages)."""
         return self._db.execute(_SQL["settled_counts"]).fetchall()
+
+    def freeze(self) -> None:
+        """From here on everything is read as it is now, whatever is recorded meanwhile."""
+        self._db.execute("BEGIN")
+        self._db.execute(_SQL["cursors"]).fetchall()
+
+    def settled_ends(self) -> dict[int, int]:
+        """By destination: the highest number that has an outcome."""
+        return dict(self._db.execute(_SQL["settled_ends"]))
+
+    def settled_within(
+        self, destination: int, first_seq: int, last_seq: int
+    ) -> Iterator[tuple[str, str, Iterator[range]]]:
+        """(outcome, reason, runs of numbers) of the facts that touch the range; a later one wins."""
+        asked = {"destination": destination, "first_seq": first_seq, "last_seq": last_seq}
+        for outcome, reason, packed in self._db.execute(_SQL["settled_within"], asked):
+            yield outcome, reason, runs(packed)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -131,7 +147,7 @@ class DeliveryStore(DeliveryReader):
             )
 
     def last_attempt_id(self) -> int:
-        """The highest number given to an attempt so far."""
+        """The highest number that was recorded for an attempt so far."""
         return int(self._db.execute(_SQL["last_attempt_id"]).fetchone()[0])
 
     def record(self, facts: Facts) -> None:
@@ -168,9 +184,11 @@ class DeliveryStore(DeliveryReader):
         )
         for spent in facts.spent:
             rows = msgspec.msgpack.encode(spent.rows)
-            self._db.execute(_SQL["add_spending"], (spent.scope, spent.ended_at_ms, rows))
+            self._db.execute(
+                _SQL["add_spending"], (spent.attempt_id, spent.scope, spent.ended_at_ms, rows)
+            )
         if facts.spent:
-            oldest_ms = facts.spent[-1].ended_at_ms - SPENDING_KEPT_MS
+            oldest_ms = facts.spent[0].ended_at_ms - SPENDING_KEPT_MS
             self._db.execute(_SQL["forget_spending"], (oldest_ms,))
         many(_SQL["set_cursor"], facts.cursors.items())
         many(_SQL["forget_waiting"], facts.cursors.items())

@@ -14,6 +14,7 @@ from headgate.destinations.interface import Request
 
 ATTEMPT_TIMEOUT_S = 10.0
 _BODY_TIMEOUT_S = 1.0
+LONGEST_ATTEMPT_S = ATTEMPT_TIMEOUT_S + _BODY_TIMEOUT_S
 
 
 class Transport(Protocol):
@@ -44,17 +45,18 @@ class HttpTransport:
             )
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
-                async with self._session.post(
+                response = await self._session.post(
                     request.url, data=request.body, headers=request.headers, allow_redirects=False
-                ) as response:
-                    return Answer(
-                        status=response.status,
-                        body=await _some_of_the_body(response),
-                        retry_after=response.headers.get("Retry-After", ""),
-                    )
+                )
+            async with response:
+                return Answer(
+                    status=response.status,
+                    body=await _some_of_the_body(response),
+                    retry_after=response.headers.get("Retry-After", ""),
+                )
         except TimeoutError:
             return Answer(0, error=f"no answer within {ATTEMPT_TIMEOUT_S:g} s")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, EOFError) as error:
             return Answer(0, error=f"{type(error).__name__}: {error}"[:500])
 
     async def close(self) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from headgate.queries import connect_read_only
+
 MAX_KEPT_PER_SOURCE = 10_000
 MAX_KEPT_BYTES = 64_000_000
 MAX_KEPT_PER_SECOND_OF_UNKNOWN = 100
@@ -41,7 +43,8 @@ CREATE TABLE IF NOT EXISTS refusal_count (
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
-    """One message, or one whole body, that was not taken in. `answered` is the status its sender got."""
+    """One message, or one whole body, that was not taken in. `answered` is the status
+    that says so to the sender; one who asked for a pixel sees a picture all the same."""
 
     at_ms: int
     source: str
@@ -153,7 +156,7 @@ def refusals_of(path: Path, message_id: str) -> Iterator[Refusal]:
     """The kept refusals of a messageId, oldest first; nothing when the ring does not exist yet."""
     if not path.exists():
         return
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    db = connect_read_only(path)
     try:
         rows = db.execute(
             "SELECT at_ms, source, reason, message_id, body, answered FROM refusal "
@@ -174,7 +177,7 @@ def refusal_counts(
     """
     if not path.exists():
         return []
-    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    db = connect_read_only(path)
     try:
         return db.execute(
             "SELECT source, reason, answered, sum(n) FROM refusal_count "

@@ -21,7 +21,7 @@ from headgate.clock import Clock
 from headgate.eventlog.block import StoredBlock
 from headgate.eventlog.interface import LogFull
 from headgate.eventlog.log import BlockLog, BlockReader
-from headgate.queries import load_queries, load_schema
+from headgate.queries import connect_read_only, load_queries, load_schema
 
 _SQL = load_queries("headgate.eventlog")
 _WITNESS = struct.Struct("<QI")
@@ -105,7 +105,10 @@ class SqliteReadStorage:
         limit, read = 1, -1
         while True:
             asked = {"next": after_seq + 1, "read": read, "limit": limit}
-            rows = self._connect(path).execute(_SQL["blocks_from"], asked).fetchall()
+            try:
+                rows = self._connect(path).execute(_SQL["blocks_from"], asked).fetchall()
+            except FileNotFoundError:  # retired meanwhile
+                return
             for row in rows:
                 block = StoredBlock(*row)
                 if block.first_seq >= next_segment:
@@ -122,9 +125,7 @@ class SqliteReadStorage:
         if connection is None:
             while len(self._connections) >= _OPEN_SEGMENTS:
                 self._connections.pop(next(iter(self._connections))).close()
-            connection = sqlite3.connect(
-                f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-            )
+            connection = connect_read_only(path)
             self._connections[key] = connection
         return connection
 

@@ -36,9 +36,8 @@ def survey(directory: Path, after_seq: int = 0) -> Iterator[Block | Damage]:
     """
     witness = read_witness(directory)  # before the blocks: what it names is on disk already
     storage = SqliteReadStorage(directory)
-    segments = [first_seq for first_seq, _ in segment_paths(directory)]
     try:
-        yield from _Surveyor(storage, segments, witness).run(after_seq)
+        yield from _Surveyor(storage, directory, witness).run(after_seq)
     finally:
         storage.close()
 
@@ -47,10 +46,11 @@ class _Surveyor:
     """Goes from block to block. A last crc of None is unknown: what was before is damaged, or not held."""
 
     def __init__(
-        self, storage: SqliteReadStorage, segments: list[int], witness: tuple[int, int] | None
+        self, storage: SqliteReadStorage, directory: Path, witness: tuple[int, int] | None
     ) -> None:
         self._storage = storage
-        self._segments = segments
+        self._directory = directory
+        self._segments = self._present()
         self._witnessed_seq, self._witnessed_crc = witness or (0, 0)
         self._last_seq: int | None = None
         self._last_crc: int | None = None
@@ -65,10 +65,6 @@ class _Surveyor:
                 for stored in self._storage.blocks(at):
                     yield from self._look_at(stored)
                 break
-            except FileNotFoundError:  # retired since the list was made, so it was settled
-                at = self._next_segment(at if self._last_seq is None else self._last_seq)
-                if at is not None:
-                    self._went_to(at, None)
             except sqlite3.Error as error:
                 last_seq = at if self._last_seq is None else self._last_seq
                 at = self._next_segment(last_seq)
@@ -76,6 +72,9 @@ class _Surveyor:
                 yield Damage(last_seq + 1, end, f"the segment cannot be read: {error}")
                 self._went_to(end, None)
         yield from self._look_at_end(after_seq if self._last_seq is None else self._last_seq)
+
+    def _present(self) -> list[int]:
+        return [first_seq for first_seq, _ in segment_paths(self._directory)]
 
     def _next_segment(self, last_seq: int) -> int | None:
         """The number before the first one of the segment after the one that holds `last_seq + 1`."""
@@ -88,18 +87,24 @@ class _Surveyor:
             self._went_to(max(end, self._last_seq), None)
             return
         if self._last_seq is not None and stored.first_seq > self._last_seq + 1:
-            yield Damage(self._last_seq + 1, stored.first_seq - 1, "the messages are missing")
+            if not self._was_retired(self._last_seq + 1):
+                yield Damage(self._last_seq + 1, stored.first_seq - 1, "the messages are missing")
             self._last_crc = None
         try:
             block = Block(stored)
         except BrokenBlock:
             yield Damage(stored.first_seq, end, "the checksum does not match")
-        else:
-            if self._last_crc not in (None, stored.prev_crc):
-                why = "the block does not continue the one before it"
-                yield Damage(stored.first_seq, end, why, readable=True)
-            yield block
+            self._went_to(end, None)
+            return
+        if self._last_crc not in (None, stored.prev_crc):
+            why = "the block does not continue the one before it"
+            yield Damage(stored.first_seq, end, why, readable=True)
+        yield block
         self._went_to(end, stored.crc)
+
+    def _was_retired(self, first_seq: int) -> bool:
+        """Whether the segment that began with this number went away since the survey began."""
+        return first_seq in self._segments and first_seq not in self._present()
 
     def _look_at_end(self, last_seq: int) -> Iterator[Damage]:
         if last_seq < self._witnessed_seq:

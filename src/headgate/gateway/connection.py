@@ -30,6 +30,7 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_RECEIVING_BYTES = 128 * 1024 * 1024
 _DRAIN_BYTES = 16 * 1024 * 1024
 _ACCEPT_LAST_S = 0.25
+_TURNS_TO_OPEN = 8  # of the loop, from accepting a connection to knowing of it
 _MAX_WAITING_REQUESTS = 32
 _BACKLOG = 2048
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
@@ -118,9 +119,9 @@ class DoorServer:
     async def _accept_last(self, until_s: float) -> None:
         """Takes the connections that wait in the kernel: closing the listener would reset them."""
         loop = asyncio.get_running_loop()
-        while loop.time() < until_s:
-            if not any(map(_readable, self._listeners)):
-                return
+        quiet_turns = 0
+        while quiet_turns < _TURNS_TO_OPEN and loop.time() < until_s:
+            quiet_turns = 0 if any(map(_readable, self._listeners)) else quiet_turns + 1
             await asyncio.sleep(0)
 
 
@@ -139,6 +140,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._framing: list[tuple[bytes, bytes]] = []
         self._in_head = self._receiving = self._expects_continue = self._resuming = False
+        self._answers_pile_up = self._handing_over = self._holding = False
         self._deadline: asyncio.TimerHandle | None = None
         self._idle_since = loop.time()
         self._idle = loop.call_later(KEEP_ALIVE_S, self._close_when_idle)
@@ -159,30 +161,36 @@ class Connection(asyncio.Protocol):
         self._forget_body()
         self._clear_deadline()
         self._idle.cancel()
-        self._waiting.clear()
+        self._forget_waiting()
 
     def data_received(self, data: bytes) -> None:
         if self._last:
             return
-        was_receiving = self._receiving
+        # A head that begins behind other requests in the same data counts from the next data on.
+        self._head_bytes += len(data)
         self._parse(data)
-        if self._receiving:
-            if not was_receiving:
-                self._deadline = self._loop.call_later(
-                    self._server.request_deadline_s, self._too_slow
-                )
-            if self._in_head:
-                self._head_bytes += len(data)
-                if self._head_bytes > MAX_HEAD_BYTES:
-                    self._refuse(HEAD_TOO_LARGE)
-        elif self._deadline is not None:
-            self._clear_deadline()
+        if not self._receiving:
+            return
+        if self._deadline is None:
+            self._deadline = self._loop.call_later(self._server.request_deadline_s, self._too_slow)
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(HEAD_TOO_LARGE)
+
+    def pause_writing(self) -> None:
+        self._answers_pile_up = True
+        self._steer_reading()
+
+    def resume_writing(self) -> None:
+        self._answers_pile_up = False
+        self._steer_reading()
 
     def finish(self) -> None:
         """Closes now if nothing is owed to the peer; otherwise after the answer that is owed."""
+        if self._waiting or _readable(self._transport.get_extra_info("socket")):
+            return
         if self._current is not None:
-            self._current.keep_alive = bool(self._waiting)
-        elif not self._receiving and not _readable(self._transport.get_extra_info("socket")):
+            self._current.keep_alive = False
+        elif not self._receiving:
             self._transport.close()
 
     def abort(self) -> None:
@@ -272,16 +280,44 @@ class Connection(asyncio.Protocol):
         too_large = self._body_bytes > MAX_BODY_BYTES
         request.body = None if too_large else b"".join(self._body)
         self._forget_body()
+        self._clear_deadline()
         self._receiving = False
         exchange = Exchange(self, request)
         exchange.keep_alive = keep_alive and self._parser.get_http_version() != "1.0"
-        if self._current is None:
-            self._current = exchange
-            self._server.doors(exchange)
-            return
         self._waiting.append(exchange)
-        if len(self._waiting) >= _MAX_WAITING_REQUESTS:
+        self._server.receiving_bytes += len(request.body or b"")
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Calls the doors with what waits, one after the other, as long as answers come at once."""
+        if self._handing_over:
+            return
+        self._handing_over = True
+        while self._waiting and self._current is None:
+            self._current = self._next_waiting()
+            self._server.doors(self._current)
+        self._handing_over = False
+        self._steer_reading()
+
+    def _next_waiting(self) -> Exchange:
+        exchange = self._waiting.popleft()
+        self._server.receiving_bytes -= len(exchange.request.body or b"")
+        return exchange
+
+    def _forget_waiting(self) -> None:
+        while self._waiting:
+            self._next_waiting()
+
+    def _steer_reading(self) -> None:
+        """Reads nothing while the peer has much to hear, or many of its requests wait for their turn."""
+        hold = self._answers_pile_up or len(self._waiting) >= _MAX_WAITING_REQUESTS
+        if hold == self._holding or self._transport.is_closing():
+            return
+        self._holding = hold
+        if hold:
             self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     # answers
 
@@ -291,14 +327,11 @@ class Connection(asyncio.Protocol):
             return
         self._write(answer, exchange.request, keep_alive=exchange.keep_alive)
         self._current = None
+        self._idle_since = self._loop.time()
         if not exchange.keep_alive:
             self._close_after_answer()
         elif self._waiting:
-            self._current = self._waiting.popleft()
-            self._transport.resume_reading()
-            self._server.doors(self._current)
-        else:
-            self._idle_since = self._loop.time()
+            self._hand_over()
 
     def _write(self, answer: Answer, request: Request, *, keep_alive: bool) -> None:
         has_body = request.method != "HEAD"
@@ -326,7 +359,7 @@ class Connection(asyncio.Protocol):
 
     def _close_after_answer(self) -> None:
         self._last = True
-        self._waiting.clear()
+        self._forget_waiting()
         self._transport.close()
 
     def _forget_body(self) -> None:

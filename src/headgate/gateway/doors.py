@@ -17,7 +17,14 @@ from headgate.gateway import answers
 from headgate.gateway.answers import SUCCESS, Answer
 from headgate.gateway.body import BodyTooLarge, BrokenGzip, decompressed
 from headgate.gateway.connection import Exchange, Request
-from headgate.gateway.post import BadBody, Post, batch_post, pixel_post, single_post
+from headgate.gateway.post import (
+    BadBody,
+    Post,
+    basic_key,
+    batch_post,
+    pixel_post,
+    single_post,
+)
 from headgate.gateway.routes import Door, Route, find_route
 from headgate.gateway.sift import refuse_all, sift
 from headgate.spec.message import Envelope, storable_ip
@@ -33,11 +40,14 @@ _Taken = tuple[Arrival | None, list[Refusal]]
 class _Refused(Exception):
     """The whole request is refused: with this answer, recorded under this reason."""
 
-    def __init__(self, answer: Answer, reason: str, body: bytes = b"") -> None:
+    def __init__(
+        self, answer: Answer, reason: str, body: bytes = b"", source: str = UNKNOWN_SOURCE
+    ) -> None:
         super().__init__(reason)
         self.answer = answer
         self.reason = reason
         self.body = body
+        self.source = source
 
 
 class Doors:
@@ -81,7 +91,7 @@ class Doors:
             arrival, refusals = self._take_in(exchange.request, route)
         except _Refused as refused:
             success = answers.PIXEL if route.door is Door.PIXEL else refused.answer
-            arrival, refusals = None, [self._recordable(refused, success.status)]
+            arrival, refusals = None, [self._recordable(refused, exchange.request)]
         done = self._log.append(arrival, refusals)
         done.add_done_callback(lambda done: exchange.answer(_outcome(done, success)))
 
@@ -117,19 +127,25 @@ class Doors:
             repairs=post.repairs,
         )
 
-    def _recordable(self, refused: _Refused, status: int) -> Refusal:
+    def _recordable(self, refused: _Refused, request: Request) -> Refusal:
+        """The refusal under the source that the request names, as far as that could be made out."""
+        named = self._workspace()[1].source_by_write_key(basic_key(request.authorization))
         return Refusal(
             at_ms=self._clock.now_ms(),
-            source=UNKNOWN_SOURCE,
+            source=refused.source or (named.slug if named else UNKNOWN_SOURCE),
             reason=refused.reason,
             message_id="",
             body=refused.body,
-            answered=status,
+            answered=refused.answer.status,
         )
 
     def _health(self, exchange: Exchange) -> None:
         async def ask() -> None:
-            trouble = await self._log.trouble()
+            try:
+                trouble = await self._log.trouble()
+            except Exception as error:
+                log.exception("the log's health could not be asked for")
+                trouble = f"{type(error).__name__}: {error}"
             exchange.answer(
                 answers.try_again(503, "not_durable", trouble, 10) if trouble else answers.HEALTHY
             )
@@ -163,9 +179,9 @@ def _post(request: Request, route: Route) -> Post:
 def _refuse_alone(refusal: Refusal) -> None:
     """A message that came alone and is no JSON object, or too large, makes its request a bad one."""
     if refusal.reason == "malformed_message":
-        raise _Refused(answers.BAD_JSON, "bad_json", refusal.body)
+        raise _Refused(answers.BAD_JSON, "bad_json", refusal.body, refusal.source)
     if refusal.reason == "message_too_large":
-        raise _Refused(answers.MESSAGE_TOO_LARGE, refusal.reason, refusal.body)
+        raise _Refused(answers.MESSAGE_TOO_LARGE, refusal.reason, refusal.body, refusal.source)
 
 
 def _outcome(done: "asyncio.Future[None]", success: Answer) -> Answer:

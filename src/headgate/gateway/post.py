@@ -5,6 +5,7 @@ Messages stay bytes; only a batch's own few fields are decoded. Between `body.py
 
 import base64
 import binascii
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -65,7 +66,7 @@ _decode_key = msgspec.json.Decoder(_WithKey).decode
 
 def single_post(body: bytes, authorization: bytes | None) -> Post:
     """A body that is one message. It is not decoded here when the header already names the write key."""
-    write_key = _basic_key(authorization)
+    write_key = basic_key(authorization)
     if not write_key:
         try:
             write_key = _key(decode_tolerantly(_decode_key, body)[0].write_key)
@@ -78,7 +79,7 @@ def batch_post(body: bytes, authorization: bytes | None) -> Post:
     """A body that is a batch. Its items stay as they are, whatever they are."""
     batch, repairs = _batch(body)
     items = [bytes(item) for item in batch.batch]
-    write_key = _basic_key(authorization) or _key(batch.write_key) or _first_key(items)
+    write_key = basic_key(authorization) or _key(batch.write_key) or _first_key(items)
     return Post(
         write_key=write_key,
         messages=items,
@@ -145,7 +146,8 @@ def _first_key(items: list[bytes]) -> str:
         return ""
 
 
-def _basic_key(authorization: bytes | None) -> str:
+@lru_cache(maxsize=1024)
+def basic_key(authorization: bytes | None) -> str:
     """The write key of a Basic header: the user name, also when the colon after it is missing."""
     if authorization is None or authorization[:6].lower() != b"basic ":
         return ""

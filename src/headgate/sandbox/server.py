@@ -1,7 +1,7 @@
 """Runs the sandbox on a port: `run` for the command, `serving` inside another program or a test.
 
-uvicorn's HTTP protocol under a listener of our own, so that nothing wakes while nobody asks, a port of
-0 is known before the first request, and stopping takes a fraction of a second whatever is open.
+A port of 0 is known before the first request, nothing wakes while nobody asks, and stopping takes a
+fraction of a second whatever is open.
 """
 
 import asyncio
@@ -10,11 +10,10 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 import uvloop
-from uvicorn.server import ServerState
 
 from headgate.clock import SystemClock
+from headgate.http import HttpServer
 from headgate.sandbox.announce import Announcer
 from headgate.sandbox.app import create_app
 from headgate.sandbox.heap import Sandbox
@@ -22,8 +21,6 @@ from headgate.sandbox.options import Options
 from headgate.sandbox.wire import SandboxProtocol
 
 GRACE_S = 0.3
-CANCEL_S = 0.3
-KEEP_ALIVE_S = 75
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -49,28 +46,14 @@ async def serving(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int) -> As
     It may be served again afterwards, also on the same port: an outage with the state kept.
     Raises OSError when the port is taken.
     """
-    config = uvicorn.Config(
-        create_app(sandbox),
-        http=SandboxProtocol,
-        ws="none",
-        interface="asgi3",
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
-    config.load()
-    state = ServerState()
-    loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family)
-    server = await loop.create_server(
-        lambda: SandboxProtocol(config=config, server_state=state, app_state={}), sock=listener
-    )
+    server = HttpServer(create_app(sandbox), SandboxProtocol)
+    await server.start(listener)
     try:
-        yield _url(host, server.sockets[0].getsockname()[1])
+        yield _url(host, listener.getsockname()[1])
     finally:
-        await _stop(server, state)
+        await server.stop(GRACE_S)
 
 
 async def _run(host: str, port: int, options: Options, *, announce: bool) -> None:
@@ -82,23 +65,6 @@ async def _run(host: str, port: int, options: Options, *, announce: bool) -> Non
     async with serving(sandbox, host=host, port=port) as url:
         print(f"Heap sandbox: {url}", flush=True)
         await stop.wait()
-
-
-async def _stop(server: asyncio.Server, state: ServerState) -> None:
-    """No new connections → replies under way get a moment → the rest is cut → tasks end → closed."""
-    server.close()
-    for connection in tuple(state.connections):
-        connection.shutdown()
-    if state.tasks:
-        await asyncio.wait(state.tasks, timeout=GRACE_S)
-    for connection in tuple(state.connections):
-        if connection.transport is not None:
-            connection.transport.abort()
-    if state.tasks:
-        _, late = await asyncio.wait(state.tasks, timeout=CANCEL_S)
-        for task in late:
-            task.cancel()
-    await server.wait_closed()
 
 
 def _url(host: str, port: int) -> str:

@@ -118,6 +118,11 @@ _BY_MAPPING = (
 
 _BY_DELIVERY = (
     Reason(
+        "mapping_failed",
+        "A fault in Headgate kept the message from being mapped.",
+        "Look at the server's log, which has the details, and report it; then replay.",
+    ),
+    Reason(
         "refused",
         "Heap answered 400: it refuses this message.",
         "Read Heap's answer in the trace, mend the cause, then replay the dead letter.",

@@ -21,6 +21,8 @@ _TOKEN = re.compile(
 )
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x1f]")
+_INTEGER = re.compile(rb"-?\d+")
+_MAX_INTEGER_CHARACTERS = 4_300
 _BOM = b"\xef\xbb\xbf"
 _REPLACEMENT = rb"\ufffd"
 
@@ -45,7 +47,7 @@ def repair(text: bytes) -> tuple[bytes, tuple[str, ...]]:
     """The text with odd values replaced, and a sentence for each kind of replacement made.
 
     Lone surrogates and invalid UTF-8 become U+FFFD, raw control characters in strings are escaped,
-    NaN, infinities and numbers outside of what a double holds become null, as does anything nested
+    NaN, infinities and numbers outside of what can be decoded become null, as does anything nested
     deeper than `MAX_NESTING`. A byte order mark goes.
     """
     mending = _Mending()
@@ -139,7 +141,16 @@ class _Mending:
         return _REPLACEMENT
 
     def _number(self, token: bytes) -> bytes:
-        if token[-1:] in b"Ny" or abs(float(token)) == float("inf"):
-            self.note("NaN, infinite and out-of-range numbers replaced by null")
-            return b"null"
-        return token
+        if _is_decodable(token):
+            return token
+        self.note("NaN, infinite and out-of-range numbers replaced by null")
+        return b"null"
+
+
+def _is_decodable(number: bytes) -> bool:
+    """What the decoder takes: integers of up to 4,300 digits, anything else that a double holds."""
+    if number[-1:] in b"Ny":
+        return False
+    if _INTEGER.fullmatch(number):
+        return len(number) <= _MAX_INTEGER_CHARACTERS
+    return abs(float(number)) != float("inf")

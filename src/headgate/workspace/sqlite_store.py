@@ -208,7 +208,7 @@ def _create(path: Path) -> None:
     """Build a new store aside and link it into place; somebody else's, made meanwhile, stands."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".workspace-") as folder:
         aside = Path(folder) / path.name
-        connection = _connect(aside.as_uri())
+        connection = _connect(aside.resolve().as_uri())
         try:
             _make_durable(connection)
             _migrate(connection)

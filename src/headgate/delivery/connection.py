@@ -1,0 +1,40 @@
+"""What a courier works with: its destination as configured now, and the tools all couriers share."""
+
+import random
+
+import msgspec
+
+from headgate.clock import Clock
+from headgate.delivery.budget import Spending
+from headgate.delivery.decoded import DecodedLog
+from headgate.delivery.recorder import Recorder
+from headgate.delivery.routing import Removed, Router
+from headgate.delivery.transport import Transport
+from headgate.destinations.interface import Destination as Kind
+from headgate.workspace.model import Destination
+
+
+class Connection(msgspec.Struct):
+    """A destination as configured now. `spending` is its budget, shared by all of the same scope."""
+
+    id: int
+    destination: Destination
+    kind: Kind
+    router: Router | Removed
+    retry_window_s: float
+    spending: Spending
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the destination is gone, and only its last messages are left to settle."""
+        return isinstance(self.router, Removed)
+
+
+class Tools(msgspec.Struct):
+    """What all couriers share."""
+
+    log: DecodedLog
+    recorder: Recorder
+    transport: Transport
+    clock: Clock
+    chance: random.Random

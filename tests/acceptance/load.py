@@ -1,0 +1,149 @@
+"""Load that remembers: messages posted to a gateway, and exactly which of them were answered with 200.
+
+A lane posts one batch at a time and posts it again until it is accepted, as Segment's libraries do, so
+the messages of one user enter in their order. While the gateway is known to be down, lanes wait.
+"""
+
+import asyncio
+import random
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import aiohttp
+
+Message = dict[str, Any]
+
+_PAUSE_S = (0.0, 0.15)
+_BATCH = (1, 20)
+_ANSWERS_WITHIN_S = 10.0
+
+
+class Unanswered(NamedTuple):
+    """Why a post was not accepted: the status with its Retry-After, or 0 and the error in words."""
+
+    status: int
+    detail: str
+
+
+class Load:
+    """Lanes of users, each with its own traffic. `up` is cleared by whoever takes the gateway down."""
+
+    def __init__(
+        self, url: str, write_key: str, *, seed: int = 0, lanes: int = 4, users_a_lane: int = 25
+    ) -> None:
+        self._url = f"{url}/v1/batch"
+        self._headers = {"Authorization": f"Basic {b64encode(f'{write_key}:'.encode()).decode()}"}
+        self._seed = seed
+        self._lanes = lanes
+        self._users_a_lane = users_a_lane
+        self._stop = asyncio.Event()
+        self._number = 0
+        self._progress = asyncio.Event()
+        self.up = asyncio.Event()
+        self.up.set()
+        self.accepted: dict[str, Message] = {}
+        self.posts = 0
+        self.unanswered: list[Unanswered] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Posts meanwhile; afterwards every message that was begun has been accepted."""
+        async with self._session() as session, asyncio.TaskGroup() as tasks:
+            for lane in range(self._lanes):
+                tasks.create_task(self._run(session, lane), name=f"lane {lane}")
+            try:
+                yield
+            finally:
+                self._stop.set()
+
+    async def grows_by(self, messages: int, within_s: float) -> None:
+        """Waits until so many more messages have been accepted."""
+        wanted = len(self.accepted) + messages
+        async with asyncio.timeout(within_s):
+            while len(self.accepted) < wanted:
+                self._progress.clear()
+                await self._progress.wait()
+
+    async def post_again(self) -> None:
+        """Sends everything that was accepted once more, as a client does that missed the answers."""
+        everything = list(self.accepted.values())
+        async with self._session() as session:
+            for start in range(0, len(everything), 100):
+                await self._post_until_accepted(session, everything[start : start + 100])
+
+    async def post(self, *messages: Message) -> Unanswered | None:
+        """One batch, once; None when it was accepted."""
+        async with self._session() as session:
+            return await self._post(session, list(messages))
+
+    def tracks(self) -> set[str]:
+        """The messageIds of the accepted tracks."""
+        return {key for key, message in self.accepted.items() if message["type"] == "track"}
+
+    def traits(self) -> dict[str, set[str]]:
+        """By user, the names that the accepted identify calls must have left among the properties."""
+        named: dict[str, set[str]] = {}
+        for message in self.accepted.values():
+            if message["type"] == "identify":
+                mine = named.setdefault(message["userId"], set())
+                mine |= message["traits"].keys() - {"sandbox_sequence"}
+        return named
+
+    def _session(self) -> aiohttp.ClientSession:
+        timeout = aiohttp.ClientTimeout(total=_ANSWERS_WITHIN_S)
+        return aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+
+    async def _run(self, session: aiohttp.ClientSession, lane: int) -> None:
+        rng = random.Random(f"{self._seed}/{lane}")
+        while not self._stop.is_set():
+            size = rng.randint(*_BATCH)
+            await self._post_until_accepted(session, [self._next(rng, lane) for _ in range(size)])
+            await self._stopped_within(rng.uniform(*_PAUSE_S))
+
+    def _next(self, rng: random.Random, lane: int) -> Message:
+        self._number += 1
+        number = self._number
+        common = {
+            "userId": f"user-{lane}-{rng.randrange(self._users_a_lane)}",
+            "messageId": f"message-{self._seed}-{number}",
+        }
+        kind = rng.choices(["track", "identify", "page"], [7, 2, 1])[0]
+        if kind == "track":
+            properties = {"sandbox_sequence": number, "nested": {"list": [number, "é"]}}
+            return {"type": kind, "event": "Counted", "properties": properties, **common}
+        if kind == "identify":
+            traits = {"sandbox_sequence": number, f"trait_{number}": True}
+            return {"type": kind, "traits": traits, **common}
+        return {"type": kind, "name": "Home", **common}
+
+    async def _post_until_accepted(
+        self, session: aiohttp.ClientSession, batch: list[Message]
+    ) -> None:
+        while (refusal := await self._post(session, batch)) is not None:
+            self.unanswered.append(refusal)
+            await self.up.wait()
+
+    async def _post(
+        self, session: aiohttp.ClientSession, batch: list[Message]
+    ) -> Unanswered | None:
+        self.posts += 1
+        try:
+            async with session.post(self._url, json={"batch": batch}) as answer:
+                if answer.status != 200:
+                    retry_after = answer.headers.get("Retry-After", "")
+                    return Unanswered(answer.status, retry_after)
+                await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return Unanswered(0, repr(error))
+        self.accepted.update((message["messageId"], message) for message in batch)
+        self._progress.set()
+        return None
+
+    async def _stopped_within(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        except TimeoutError:
+            return

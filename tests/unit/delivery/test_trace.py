@@ -1,0 +1,248 @@
+"""The trace: one message's story, put together from everything that was recorded of it."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import factories
+from data_dirs import NOW_MS, DataDir, destination, source
+from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED
+from headgate.delivery.trace import Story, Trace, trace
+from headgate.destinations.catalog import CATALOG
+from headgate.spec.timestamps import iso_ms
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> DataDir:
+    """A data directory with one source and one destination (id 1)."""
+    data_dir = DataDir(tmp_path)
+    data_dir.use(destinations=[destination()])
+    return data_dir
+
+
+def traced(data_dir: DataDir, message_id: str = "m-1", source_slug: str | None = None) -> Trace:
+    with data_dir.opened() as opened:
+        return trace(opened, CATALOG, message_id, source=source_slug)
+
+
+def story(data_dir: DataDir, message_id: str = "m-1", source_slug: str | None = None) -> Story:
+    found = traced(data_dir, message_id, source_slug).story
+    assert found is not None
+    return found
+
+
+def happened(told: Story) -> list[tuple[str, str]]:
+    return [(event.what, event.destination) for event in told.timeline]
+
+
+def test_a_delivered_message_is_told_from_door_to_answer(stored: DataDir) -> None:
+    """Arrival, the request as sent, the answer, the outcome, in time order."""
+    stored.accept("other", "m-1", ip="10.0.0.7")
+    number = stored.attempt(1, 2, request=b'{"events":["whole"]}', answer=b'{"ok":1}')
+    stored.settle(DELIVERED, 1, 2, attempt_id=number, cursor=2)
+    told = story(stored)
+    assert (told.message_id, told.source, told.others) == ("m-1", "website", [])
+    assert told.arrival.position == 2
+    assert told.arrival.received_at == iso_ms(NOW_MS)
+    assert (told.arrival.ip, told.arrival.type, told.arrival.batched) == ("10.0.0.7", "track", True)
+    attempt = told.attempts[0]
+    assert (attempt.status, attempt.duration_ms) == (200, 25)
+    assert (attempt.request, attempt.answer) == ('{"events":["whole"]}', '{"ok":1}')
+    assert (told.outcomes[0].outcome, told.outcomes[0].attempt) == (DELIVERED, number)
+    assert happened(told) == [("arrived", ""), ("attempted", "heap"), ("delivered", "heap")]
+    times = [event.at for event in told.timeline]
+    assert times == sorted(times, key=str)
+
+
+def test_the_arrival_shows_what_came_and_what_was_made_of_it(stored: DataDir) -> None:
+    """The bytes as they came, the batch's own fields, what was mended or could not be read."""
+    raw = b'{"type":"track","userId":7,"messageId":"m-1","event":"E","timestamp":"soon"}'
+    stored.accept_raw(
+        raw, "m-1", context=b'{"library":{"name":"x"}}', repairs=("mended",), sent_at="2023"
+    )
+    arrival = story(stored).arrival
+    assert arrival.raw == raw.decode()
+    assert arrival.context == {"library": {"name": "x"}}
+    assert (arrival.sent_at, arrival.repairs) == ("2023", ["mended"])
+    assert [warning.split(" ")[0] for warning in arrival.warnings] == ["timestamp", "sentAt"]
+    assert arrival.message is not None
+    assert (arrival.message["userId"], arrival.message["context"]) == ("7", arrival.context)
+    assert "warnings" not in arrival.message
+
+
+def test_a_discarded_message_says_why_and_what_to_do(stored: DataDir) -> None:
+    """The recorded reason stands, with its sentence, also when today's settings would send it."""
+    stored.accept("m-1")
+    stored.settle(DISCARDED, 1, reason="no_user_id", detail="a detail", cursor=1)
+    told = story(stored)
+    decision = told.decisions[0]
+    assert (decision.decision, decision.reason, decision.recorded) == (
+        "discard",
+        "no_user_id",
+        True,
+    )
+    assert decision.sentence.startswith("The message has no userId")
+    assert decision.remedy
+    assert (told.outcomes[0].outcome, told.outcomes[0].detail) == (DISCARDED, "a detail")
+    assert told.outcomes[0].sentence == decision.sentence
+
+
+def test_a_failed_message_keeps_every_attempt_and_the_last_answer(stored: DataDir) -> None:
+    """Each request is there, in order, also those without an answer."""
+    stored.accept("m-1")
+    stored.attempt(1, status=0, error="no answer within 10 s", answer=b"")
+    stored.clock.advance(5)
+    last = stored.attempt(1, status=400, answer=b"bad \xff row")
+    stored.settle(FAILED, 1, reason="refused", detail="answered 400: bad row", attempt_id=last)
+    told = story(stored)
+    assert [(one.status, one.error) for one in told.attempts] == [
+        (0, "no answer within 10 s"),
+        (400, ""),
+    ]
+    assert told.attempts[1].answer == "bad \\xff row"
+    assert (told.outcomes[0].outcome, told.outcomes[0].reason) == (FAILED, "refused")
+    assert told.outcomes[0].attempts == 2
+
+
+def test_a_message_that_waits_for_retry_says_when(stored: DataDir) -> None:
+    """Pending, with the number of attempts and the time of the next one."""
+    stored.accept("m-1")
+    stored.attempt(1, status=503)
+    stored.wait(1, attempts=1, due_at_ms=NOW_MS + 60_000)
+    outcome = story(stored).outcomes[0]
+    assert (outcome.outcome, outcome.attempts) == ("pending", 1)
+    assert outcome.next_attempt_at == iso_ms(NOW_MS + 60_000)
+
+
+def test_a_message_that_nobody_looked_at_yet_is_pending(stored: DataDir) -> None:
+    """Also where delivery never ran; what today's settings would do is told as such."""
+    stored.append(factories.arrival("m-1", user=""))
+    told = story(stored)
+    assert (told.outcomes[0].outcome, told.outcomes[0].next_attempt_at) == ("pending", None)
+    assert (told.decisions[0].recorded, told.decisions[0].reason) == (False, "no_user_id")
+    assert happened(told)[-1] == ("pending", "heap")
+
+
+def test_a_lost_message_is_told_as_broken(stored: DataDir) -> None:
+    """The cursor has passed it and no outcome is there: the trace does not call that pending."""
+    stored.accept("m-1")
+    stored.pass_by(1)
+    assert story(stored).outcomes[0].outcome == "broken"
+
+
+def test_a_replayed_message_shows_both_outcomes_and_ends_with_the_last(stored: DataDir) -> None:
+    """History stays in the timeline; the outcome is the one that holds."""
+    stored.accept("m-1")
+    stored.settle(FAILED, 1, reason="refused", cursor=1)
+    stored.clock.advance(3600)
+    stored.settle(DELIVERED, 1, attempt_id=stored.attempt(1))
+    told = story(stored)
+    assert [one.outcome for one in told.outcomes] == [DELIVERED]
+    assert [what for what, _ in happened(told)] == ["arrived", "failed", "attempted", "delivered"]
+
+
+def test_mapping_is_shown_with_its_notes(stored: DataDir) -> None:
+    """What today's settings make of the message, and what mapping had to leave out."""
+    stored.accept_raw(
+        b'{"type":"track","userId":"ann","messageId":"m-1","event":"E","properties":{"n":null}}',
+        "m-1",
+    )
+    decision = story(stored).decisions[0]
+    assert (decision.decision, decision.recorded) == ("send", False)
+    assert decision.notes == ["n: dropped, it is null"]
+    mapped = msgspec.json.decode(msgspec.json.encode(decision.mapped))
+    assert (mapped["identity"], mapped["event"]) == ("ann", "E")
+
+
+def test_each_destination_of_the_time_has_its_own_decision(tmp_path: Path) -> None:
+    """Those connected when it was accepted, the removed one included; a newer one is not asked."""
+    data_dir = DataDir(tmp_path)
+    version = data_dir.use(destinations=[destination(), destination("second")])
+    data_dir.accept("m-1", workspace_version=version)
+    data_dir.use(destinations=[destination("second"), destination("newer")])
+    data_dir.settle(DELIVERED, 1, to=2)
+    told = story(data_dir)
+    assert [(one.destination, one.reason) for one in told.decisions] == [
+        ("heap", "destination_removed"),
+        ("second", ""),
+    ]
+    assert [(one.destination, one.outcome) for one in told.outcomes] == [
+        ("heap", "pending"),
+        ("second", DELIVERED),
+    ]
+
+
+def test_one_id_at_several_sources_is_several_stories(tmp_path: Path) -> None:
+    """In the order of their arrival; a source's name narrows it, also a source that is gone."""
+    data_dir = DataDir(tmp_path)
+    version = data_dir.use(sources=[source("gone"), source()], destinations=[destination()])
+    data_dir.accept("m-1", source="gone", workspace_version=version)
+    data_dir.use(destinations=[destination()])
+    data_dir.accept("m-1", workspace_version=2)
+    told = story(data_dir)
+    assert [told.source, *(other.source for other in told.others)] == ["gone", "website"]
+    assert story(data_dir, source_slug="website").arrival.position == 2
+    assert traced(data_dir, source_slug="shop").story is None
+
+
+def test_a_refused_message_has_a_story_too(stored: DataDir) -> None:
+    """One outcome, discarded at the door, with the reason and what its sender was answered."""
+    stored.refuse("m-1", "unknown_write_key", source="", body=b'{"type":"track"}')
+    told = story(stored)
+    assert (told.source, told.arrival.position, told.arrival.raw) == ("", None, '{"type":"track"}')
+    assert (told.arrival.type, told.arrival.answered) == ("track", 200)
+    assert [(one.destination, one.outcome, one.reason) for one in told.outcomes] == [
+        ("-", DISCARDED, "unknown_write_key")
+    ]
+    assert told.decisions[0].sentence == "No source has this write key."
+
+
+def test_an_accepted_message_comes_before_a_refused_one(stored: DataDir) -> None:
+    """The same id refused first and accepted later is mostly asked about for the second."""
+    stored.refuse("m-1", "source_disabled")
+    stored.accept("m-1")
+    told = story(stored)
+    assert told.arrival.position == 1
+    assert [other.outcomes[0].reason for other in told.others] == ["source_disabled"]
+
+
+def test_a_given_id_finds_its_message(stored: DataDir) -> None:
+    """A message that came without an id is known by the one that it was given."""
+    stored.append(factories.arrival("given-1", given=[0]))
+    assert story(stored, "given-1").arrival.message is not None
+
+
+def test_an_unknown_id_says_how_much_was_looked_through(stored: DataDir) -> None:
+    """So that nobody wonders whether the right directory was asked."""
+    stored.accept("a", "b")
+    found = traced(stored, "nobody")
+    assert (found.story, found.looked_through, found.since) == (None, 2, iso_ms(NOW_MS))
+
+
+def test_damage_elsewhere_does_not_hide_a_message(stored: DataDir) -> None:
+    """A broken block costs its own messages their trace, nobody else."""
+    stored.accept("a")
+    stored.accept("m-1")
+    stored.flip_a_bit(1)
+    found = traced(stored)
+    assert found.story is not None
+    assert found.damage == 1
+
+
+def test_a_story_reads_the_same_as_json(stored: DataDir) -> None:
+    """One object with arrival, decisions, attempts, outcomes, timeline and others."""
+    stored.accept("m-1")
+    stored.settle(DELIVERED, 1, attempt_id=stored.attempt(1), cursor=1)
+    told = msgspec.json.decode(msgspec.json.encode(story(stored)))
+    assert set(told) == {
+        "messageId",
+        "source",
+        "arrival",
+        "decisions",
+        "attempts",
+        "outcomes",
+        "timeline",
+        "others",
+    }
+    assert set(told["timeline"][0]) == {"at", "what", "destination", "text"}
