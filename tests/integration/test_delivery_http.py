@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from simulation import SETTINGS, Message, SnapshotStore, World, identify, track
 
 from headgate.delivery import transport as transports
 from headgate.delivery.engine import Delivery
@@ -25,6 +24,7 @@ from headgate.sandbox.journal import Entry, Wanted
 from headgate.sandbox.options import Limits, Options
 from headgate.sandbox.server import serving
 from headgate.workspace.versions import Versions
+from simulation import SETTINGS, Message, SnapshotStore, World, identify, track
 
 SPEED = 50
 DEADLINE_S = 20
@@ -118,8 +118,8 @@ async def bench(
 
 def scripted(message: Message, script: str) -> Message:
     """The message with the answers that the sandbox is to give."""
-    fields = message.get("properties", message.get("traits"))
-    fields["sandbox_answers"] = script
+    fields = "properties" if "properties" in message else "traits"
+    message[fields]["sandbox_answers"] = script
     return message
 
 

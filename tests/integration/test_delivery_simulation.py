@@ -3,9 +3,15 @@
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
+
+from headgate.delivery import intake
+from headgate.delivery.answers import Answer
+from headgate.destinations.interface import Request
 from simulation import (
     Message,
     World,
@@ -14,10 +20,6 @@ from simulation import (
     share,
     track,
 )
-
-from headgate.delivery import intake
-from headgate.delivery.answers import Answer
-from headgate.destinations.interface import Request
 
 DELIVERED = ("delivered", "")
 REFUSED = ("failed", "refused")
@@ -79,7 +81,7 @@ def assert_heap_holds(world: World, messages: list[Message]) -> None:
     assert world.heap.users == profiles
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 async def test_whatever_heap_answers_every_user_is_served_in_order_and_every_message_settled_once(
     worlds: WorldFactory, seed: int
 ) -> None:
@@ -89,7 +91,7 @@ async def test_whatever_heap_answers_every_user_is_served_in_order_and_every_mes
     messages = traffic(2_000, users=50, seed=seed)
     world.start()
     for start in range(0, 2_000, 100):
-        world.at(start / 50, lambda start=start: world.append(messages[start : start + 100]))
+        world.at(start / 50, partial(world.append, messages[start : start + 100]))
     await world.run(60)
     await world.run_until_settled()
     assert_heap_holds(world, messages)
@@ -97,7 +99,7 @@ async def test_whatever_heap_answers_every_user_is_served_in_order_and_every_mes
     assert refused == {seq for seq, one in enumerate(messages, 1) if _script(one) == "400"}
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 async def test_a_restart_at_any_commit_loses_nothing_and_doubles_nothing(
     worlds: WorldFactory, seed: int
 ) -> None:
@@ -111,20 +113,9 @@ async def test_a_restart_at_any_commit_loses_nothing_and_doubles_nothing(
     while lives < 1_000:
         lives += 1
         world.start()
-        last_commit = world.store.commits + chance.randint(1, 30)
-        store = world.store
-        settled = await world.run(7_200, lambda: _is_done(world) or store.commits >= last_commit)
-        assert settled
+        assert await world.run(7_200, partial(_is_done_or_has_lived, world, chance.randint(1, 30)))
         if _is_done(world):
             break
-        if lives % 50 == 0:
-            print(
-                lives,
-                world.clock.monotonic_s(),
-                world.heap.requests,
-                len(world.store.outcomes()),
-                store.cursors(),
-            )
         await world.kill()
     assert lives > 10
     assert_heap_holds(world, messages)
@@ -163,11 +154,8 @@ async def test_an_outage_of_a_day_fails_almost_nothing_and_memory_stays_bounded(
     for minute in range(0, hours * 60, 10):
         first = total + 1
         total += 300
-        numbers = range(first, total + 1)
-        world.at(
-            minute * 60.0 + 60,
-            lambda numbers=numbers: world.append(track(n, f"user-{n % 997}") for n in numbers),
-        )
+        messages = (track(n, f"user-{n % 997}") for n in range(first, total + 1))
+        world.at(minute * 60.0 + 60, partial(world.append, messages))
     before = world.heap.requests
     await world.run(hours * 3600.0)
     (status,) = delivery.status()
@@ -195,10 +183,10 @@ async def test_during_an_outage_only_single_messages_are_tried_and_a_success_rel
     await world.run(120)
     at_s, sizes = _requests(world, after_s=60)
     assert sizes == {1}
-    assert max(late - early for early, late in zip(at_s, at_s[1:], strict=False)) <= 15.2
+    assert max(late - early for early, late in pairwise(at_s)) <= 15.2
     users = [next(iter(users)) for counted_s, _, users in world.heap.counted if counted_s > 60]
     assert len(set(users)) == 2
-    assert all(one != other for one, other in zip(users, users[1:], strict=False))
+    assert all(one != other for one, other in pairwise(users))
     world.heap.down = False
     assert await world.run(17, lambda: len(world.outcomes()) == 1_000)
 
@@ -263,6 +251,54 @@ async def test_a_refusing_destination_that_breaks_down_is_still_probed_once_a_mi
     before = world.heap.requests
     await world.run(600)
     assert 9 <= world.heap.requests - before <= 11
+
+
+async def test_a_restart_does_not_cost_a_refusing_destination_another_fifty(
+    worlds: WorldFactory,
+) -> None:
+    """The breaker survives; the next process probes with one message."""
+    world = worlds()
+    world.start()
+    world.heap.refuses = True
+    world.append(track(n, f"user-{n}") for n in range(1, 501))
+    await world.run(30)
+    lost = len(world.outcomes())
+    for _ in range(3):
+        await world.kill()
+        world.start()
+        await world.run(30)
+    assert len(world.outcomes()) == lost
+    world.heap.refuses = False
+    await world.run_until_settled(65.0)
+
+
+async def test_users_whose_requests_time_out_do_not_take_every_slot(worlds: WorldFactory) -> None:
+    """Fifty users get no answer for 10 s each, over and over; the others are hardly slower."""
+    world = worlds()
+    world.start()
+    world.append(track(n, f"slow-{n}", "lost") for n in range(1, 51))
+    for n in range(51, 2_051):
+        world.at(n * 0.3, partial(world.append, [track(n, f"user-{n % 20}")]))
+    await world.run(600 + 51 * 0.3)
+    healthy = [seq for seq in world.outcomes() if seq > 50]
+    assert len(healthy) >= 1_950
+
+
+async def test_large_messages_are_bounded_by_their_bytes(
+    worlds: WorldFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """During an outage, memory is full long before the number of messages is."""
+    monkeypatch.setattr(intake, "MAX_IN_MEMORY_BYTES", 1_000_000)
+    world = worlds()
+    delivery = world.start()
+    world.heap.down = True
+    for n in range(1, 801):
+        properties = {"n": n} | {f"p{at}": "x" * 1_000 for at in range(5)}
+        world.append([track(n, f"user-{n}", properties=properties)])
+    await world.run(60)
+    assert 180 < delivery.status()[0].pending < 210
+    world.heap.down = False
+    await world.run_until_settled()
 
 
 async def test_a_dead_destination_does_not_slow_a_healthy_one(worlds: WorldFactory) -> None:
@@ -659,6 +695,10 @@ def _script(message: Message) -> str:
 
 def _is_done(world: World) -> bool:
     return world.store.cursors().get(1, 0) >= world.log.last_seq()
+
+
+def _is_done_or_has_lived(world: World, commits: int) -> bool:
+    return _is_done(world) or world.store.commits >= commits
 
 
 def _requests(

@@ -25,10 +25,13 @@ class State(StrEnum):
 
 
 class Breaker:
-    """One destination's breaker. Times are monotonic seconds."""
+    """One destination's breaker. Times are monotonic seconds.
 
-    def __init__(self) -> None:
-        self.state = State.CLOSED
+    `state` is the one in which an earlier process left it; an open one is probed at once.
+    """
+
+    def __init__(self, state: State = State.CLOSED) -> None:
+        self.state = state
         self.trouble = ""
         self._failures: deque[frozenset[str]] = deque(maxlen=FAILURES_TO_OPEN)
         self._refused: deque[str] = deque(maxlen=REFUSALS_TO_OPEN)
@@ -52,10 +55,11 @@ class Breaker:
         why: str,
         now_s: float,
         *,
+        lasted_s: float,
         backoff_s: float,
         asked_s: float,
     ) -> None:
-        """A request could not be delivered; the destination asked to be left alone for `asked_s`."""
+        """A request of `lasted_s` could not be delivered; the destination asked to be left alone for `asked_s`."""
         self.trouble = why
         self._failures.append(frozenset(identities))
         if self.state is State.CLOSED and self._fails_for_several():
@@ -63,7 +67,8 @@ class Breaker:
         if self.state is State.REFUSING:
             self._probe_at_s = now_s + max(asked_s, PROBE_REFUSING_EVERY_S)
         elif self.state is State.FAILING:
-            self._probe_at_s = now_s + max(asked_s, min(backoff_s, PROBE_EVERY_S))
+            pause_s = min(backoff_s, max(0.0, PROBE_EVERY_S - lasted_s))
+            self._probe_at_s = now_s + max(asked_s, pause_s)
 
     def refused(self, identity: str, why: str, now_s: float) -> None:
         """One message alone was refused with 400: whoever does that is there, and looks at messages."""

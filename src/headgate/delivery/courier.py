@@ -25,17 +25,7 @@ from headgate.delivery.answers import (
 from headgate.delivery.breaker import Breaker, State
 from headgate.delivery.budget import Reservation
 from headgate.delivery.connection import Connection, Tools
-from headgate.delivery.facts import (
-    DELIVERED,
-    FAILED,
-    Attempt,
-    DeadLetter,
-    Facts,
-    Outcome,
-    Settled,
-    Spent,
-    Waiting,
-)
+from headgate.delivery.facts import DELIVERED, FAILED, Attempt, Outcome
 from headgate.delivery.intake import Intake
 from headgate.delivery.lanes import (
     Batch,
@@ -46,11 +36,12 @@ from headgate.delivery.lanes import (
     partition,
     split,
 )
+from headgate.delivery.ledger import Ledger
 from headgate.delivery.progress import Progress
 from headgate.delivery.store import Retry
-from headgate.delivery.transport import LONGEST_ATTEMPT_S
 
 MAX_IN_FLIGHT = 4
+MAX_RETRYING = 3  # one is for what is new: retries that time out never take all
 _AGAIN_AFTER_ERROR_S = 60.0
 _ON_AFTER_ERROR_S = 5.0
 
@@ -66,16 +57,18 @@ class Courier:
         tools: Tools,
         progress: Progress,
         retries: dict[int, Retry],
+        breaker: Breaker,
     ) -> None:
         self.connection = connection
-        self.breaker = Breaker()
+        self.breaker = breaker
         self.progress = progress
         self._tools = tools
         self._intake = Intake(connection, tools, progress, retries)
         self._lanes = self._intake.lanes
         self._waiting = self._intake.waiting
-        self._spent: list[Spent] = []
+        self._ledger = Ledger(connection.id, tools, self._intake, breaker)
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._retrying: set[asyncio.Task[None]] = set()
         self._settings_changes = 0
         self._probes = 0
         self._wake = asyncio.Event()
@@ -130,7 +123,7 @@ class Courier:
         for task in (late := list(self._in_flight)):
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        self._record(Facts(cursors=self._intake.cursor()))
+        self._ledger.keep()
 
     # sending
 
@@ -143,10 +136,11 @@ class Courier:
             return
         now_s = self._tools.clock.monotonic_s()
         while len(self._in_flight) < MAX_IN_FLIGHT:
-            waited = self._waiting.take_due(now_s)
+            may_retry = len(self._retrying) < MAX_RETRYING
+            waited = self._waiting.take_due(now_s) if may_retry else None
             batch = self._affordable(waited) if waited else self._next_batch(now_s)
             if batch is not None:
-                self._start(batch)
+                self._start(batch, is_retry=waited is not None)
             elif waited is None:
                 return
 
@@ -215,7 +209,7 @@ class Courier:
         window_ms = round(self.connection.retry_window_s * 1000)
         return 0 < message.first_attempt_ms < next_attempt_ms - window_ms
 
-    def _start(self, batch: Batch) -> None:
+    def _start(self, batch: Batch, *, is_retry: bool = False) -> None:
         """Takes the rows out of the budget at once, before anybody else can ask for room."""
         reservation = self.connection.spending.reserve(batch.rows_by_user())
         task = asyncio.get_running_loop().create_task(
@@ -223,10 +217,13 @@ class Courier:
             name=f"{self.name}: {len(batch)} to {batch.endpoint}",
         )
         self._in_flight.add(task)
+        if is_retry:
+            self._retrying.add(task)
         task.add_done_callback(self._landed)
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
         self._in_flight.discard(task)
+        self._retrying.discard(task)
         self.wake()
 
     async def _carry(self, batch: Batch, reservation: Reservation) -> None:
@@ -264,17 +261,15 @@ class Courier:
     async def _attempt(self, batch: Batch, reservation: Reservation) -> tuple[Attempt, Answer]:
         """One request and its answer; its rows count against the budget until 61 s after it ended."""
         clock, connection = self._tools.clock, self.connection
-        attempt_id = self._tools.recorder.next_attempt_id()
+        attempt_id = self._ledger.starting(reservation)
         started_ms = clock.now_ms()
-        latest_ms = started_ms + round(LONGEST_ATTEMPT_S * 1000)
-        self._record(Facts(spent=_spent(attempt_id, latest_ms, reservation)))
         try:
             rows = [message.row for message in batch.messages()]
             request = connection.kind.request(batch.endpoint, rows, connection.destination.settings)
             answer = await self._tools.transport.post(request)
         finally:
             reservation.ended(clock.monotonic_s())
-            self._spent += _spent(attempt_id, clock.now_ms(), reservation)
+            self._ledger.ended(attempt_id, reservation)
         attempt = Attempt(
             id=attempt_id,
             destination=connection.id,
@@ -298,7 +293,7 @@ class Courier:
             self._succeeded()
             await self._settle(batch, attempt, DELIVERED)
         elif found in (Meaning.REFUSED, Meaning.TOO_LARGE) and len(batch) > 1:
-            await self._recorded(Facts(attempts=[attempt]))
+            await self._ledger.attempted(attempt)
             first, others, rest = split(batch)
             self._return_to_lanes([rest] if rest else [])
             return [others, first] if others is not None else [first]
@@ -322,9 +317,8 @@ class Courier:
         self, batch: Batch, attempt: Attempt, outcome: Outcome, reason: str = "", detail: str = ""
     ) -> None:
         """Records the outcome; the lanes are free once it is durable."""
-        facts = self._outcome(list(batch.messages()), attempt, outcome, reason, detail)
-        facts.attempts.append(attempt)
-        await self._recorded(facts)
+        messages = list(batch.messages())
+        await self._ledger.settled(messages, attempt, outcome, reason, detail)
         self._release(batch.identities)
 
     async def _refused(self, batch: Batch, attempt: Attempt, answer: Answer) -> None:
@@ -344,21 +338,16 @@ class Courier:
         for message in batch.messages():
             message.attempts += 1
             message.first_attempt_ms = message.first_attempt_ms or attempt.started_at_ms
-        wait_s = self._pause_s(batch, answer)
+        wait_s = self._pause_s(batch, attempt, answer)
         due_at_ms = self._tools.clock.now_ms() + round(wait_s * 1000)
         over, others = partition(batch, lambda message: self._is_over(message, due_at_ms))
-        facts = Facts(attempts=[attempt])
-        if over:
-            facts.add(self._outcome(over, attempt, FAILED, "retry_window_over", in_words(answer)))
-        if others is not None:
-            facts.waiting += self._waiting_facts(others, due_at_ms)
-        await self._recorded(facts)
+        await self._ledger.tried(attempt, over, others, due_at_ms, in_words(answer))
         held = set(others.identities) if others is not None else set()
         self._release([identity for identity in batch.identities if identity not in held])
         if others is not None:
             self._wait_in_halves(others, wait_s)
 
-    def _pause_s(self, batch: Batch, answer: Answer) -> float:
+    def _pause_s(self, batch: Batch, attempt: Attempt, answer: Answer) -> float:
         """How long a batch that failed has to wait; tells the breaker."""
         clock = self._tools.clock
         attempts = max(message.attempts for message in batch.messages())
@@ -369,6 +358,7 @@ class Courier:
                 batch.identities,
                 in_words(answer),
                 clock.monotonic_s(),
+                lasted_s=(attempt.ended_at_ms - attempt.started_at_ms) / 1000,
                 backoff_s=backoff,
                 asked_s=asked,
             )
@@ -396,48 +386,6 @@ class Courier:
         self._intake.released(identities)
         self.wake()
 
-    # facts
-
-    def _outcome(
-        self, messages: list[Pending], attempt: Attempt, outcome: Outcome, reason: str, detail: str
-    ) -> Facts:
-        """The facts that settle the messages, which are open no more."""
-        settled = Settled(
-            destination=self.connection.id,
-            outcome=outcome,
-            reason=reason,
-            detail=detail,
-            at_ms=attempt.ended_at_ms,
-            seqs=sorted(message.seq for message in messages),
-            attempt_id=attempt.id,
-        )
-        self.progress.closed(settled.seqs)
-        return Facts(
-            settled=[settled],
-            dead_letters=_dead_letters(messages, settled) if outcome == FAILED else [],
-            cursors=self._intake.cursor(),
-        )
-
-    def _waiting_facts(self, batch: Batch, due_at_ms: int) -> list[Waiting]:
-        """What a restart has to know: every message with its own count and first attempt."""
-        alike: dict[tuple[int, int], list[int]] = {}
-        for message in batch.messages():
-            tried = (message.attempts, message.first_attempt_ms)
-            alike.setdefault(tried, []).append(message.seq)
-        return [
-            Waiting(self.connection.id, attempts, first_ms, due_at_ms, sorted(seqs))
-            for (attempts, first_ms), seqs in alike.items()
-        ]
-
-    def _record(self, facts: Facts) -> "asyncio.Future[None]":
-        facts.spent += self._spent
-        self._spent = []
-        return self._tools.recorder.record(facts)
-
-    async def _recorded(self, facts: Facts) -> None:
-        """Returns once the facts are durable."""
-        await asyncio.shield(self._record(facts))
-
     # waiting
 
     def _make_room(self) -> None:
@@ -460,27 +408,6 @@ class Courier:
         room_in_s = self.connection.spending.next_room_s(now_s)
         if self.breaker.is_open:
             return self.breaker.probe_in_s(now_s) or room_in_s
-        timers = [] if due_s is None else [max(0.0, due_s - now_s)]
+        may_retry = len(self._retrying) < MAX_RETRYING
+        timers = [max(0.0, due_s - now_s)] if due_s is not None and may_retry else []
         return min([*timers, room_in_s] if room_in_s is not None else timers, default=None)
-
-
-def _spent(attempt_id: int, at_ms: int, reservation: Reservation) -> list[Spent]:
-    if reservation.spending is None:
-        return []
-    return [Spent(attempt_id, reservation.spending.budget.scope, at_ms, dict(reservation.rows))]
-
-
-def _dead_letters(messages: list[Pending], settled: Settled) -> list[DeadLetter]:
-    return [
-        DeadLetter(
-            destination=settled.destination,
-            seq=message.seq,
-            message_id=message.message_id,
-            user_id=message.row.identity,
-            reason=settled.reason,
-            at_ms=settled.at_ms,
-            attempt_id=settled.attempt_id,
-            row=message.row.encoded,
-        )
-        for message in messages
-    ]

@@ -5,13 +5,14 @@ A removed destination keeps its courier: it settles what was accepted while the 
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 
 import msgspec
 
 from headgate.clock import Clock
-from headgate.delivery.breaker import State
+from headgate.delivery.breaker import Breaker, State
 from headgate.delivery.budget import Spending, strictest
 from headgate.delivery.connection import Connection, Tools
 from headgate.delivery.courier import Courier
@@ -117,11 +118,11 @@ class Delivery:
 
     def counts(self) -> list[tuple[str, str, str, int]]:
         """(destination, outcome, reason, messages), from the facts on disk."""
-        return [
-            (self._couriers[destination].name, outcome, reason, n)
-            for destination, outcome, reason, n in self._store.counts()
-            if destination in self._couriers
-        ]
+        counted: Counter[tuple[str, str, str]] = Counter()
+        for destination, outcome, reason, n in self._store.counts():
+            if destination in self._couriers:
+                counted[self._couriers[destination].name, outcome, reason] += n
+        return [(*key, n) for key, n in counted.items()]
 
     async def stop(self, within_s: float) -> None:
         """Starts nothing new, gives what is in flight `within_s` seconds, records what came of it.
@@ -155,7 +156,8 @@ class Delivery:
             for seq, retry in self._store.retries_above(connection.id, cursor).items()
             if not progress.is_settled(seq)
         }
-        courier = Courier(connection, self._tools, progress, retries)
+        breaker = Breaker(State.CLOSED)
+        courier = Courier(connection, self._tools, progress, retries, breaker)
         self._couriers[connection.id] = courier
         self._tasks[connection.id] = asyncio.get_running_loop().create_task(
             courier.run(), name=f"courier {connection.destination.slug}"

@@ -75,7 +75,10 @@ class Spent(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct):
-    """What is recorded together or not at all. `cursors` tell how far everything is settled."""
+    """What is recorded together or not at all.
+
+    `cursors` tell how far everything is settled, `breakers` how the destinations are doing.
+    """
 
     attempts: list[Attempt] = []
     settled: list[Settled] = []
@@ -83,6 +86,7 @@ class Facts(msgspec.Struct):
     dead_letters: list[DeadLetter] = []
     spent: list[Spent] = []
     cursors: dict[int, int] = {}
+    breakers: dict[int, str] = {}
 
     def add(self, other: "Facts") -> None:
         """Take in what follows; a later cursor replaces an earlier one."""
@@ -92,3 +96,4 @@ class Facts(msgspec.Struct):
         self.dead_letters += other.dead_letters
         self.spent += other.spent
         self.cursors |= other.cursors
+        self.breakers |= other.breakers

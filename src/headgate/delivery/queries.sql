@@ -6,6 +6,14 @@ SELECT destination, seq FROM cursor;
 -- Everything up to :seq is settled.
 INSERT INTO cursor VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq;
 
+-- name: breakers
+-- How the destinations were doing.
+SELECT destination, state FROM breaker;
+
+-- name: set_breaker
+-- The destination's state has changed.
+INSERT INTO breaker VALUES (?, ?) ON CONFLICT DO UPDATE SET state = excluded.state;
+
 -- name: forget_waiting
 -- Retry state of messages that are settled by now.
 DELETE FROM waiting WHERE destination = ? AND last_seq <= ?;

@@ -7,6 +7,12 @@ CREATE TABLE cursor (
     seq         INTEGER NOT NULL
 ) STRICT;
 
+-- Whether the destination is delivering, failing or refusing; absent while it has always been delivering.
+CREATE TABLE breaker (
+    destination INTEGER PRIMARY KEY,
+    state       TEXT    NOT NULL
+) STRICT;
+
 -- One request as sent, and what came back.
 CREATE TABLE attempt (
     id            INTEGER PRIMARY KEY,

@@ -62,6 +62,10 @@ class DeliveryReader:
         """By destination: everything up to this number is settled."""
         return dict(self._db.execute(_SQL["cursors"]))
 
+    def breakers(self) -> dict[int, str]:
+        """By destination: the state of its breaker, where it has ever changed."""
+        return dict(self._db.execute(_SQL["breakers"]))
+
     def settled_above(self, destination: int, seq: int) -> Iterator[range]:
         """The messages above the cursor that are settled already, in runs; some may reach below it."""
         asked = {"destination": destination, "seq": seq}
@@ -191,6 +195,7 @@ class DeliveryStore(DeliveryReader):
             oldest_ms = facts.spent[0].ended_at_ms - SPENDING_KEPT_MS
             self._db.execute(_SQL["forget_spending"], (oldest_ms,))
         many(_SQL["set_cursor"], facts.cursors.items())
+        many(_SQL["set_breaker"], facts.breakers.items())
         many(_SQL["forget_waiting"], facts.cursors.items())
 
     def _attempt_row(self, attempt: Attempt) -> tuple[object, ...]:

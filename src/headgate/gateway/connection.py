@@ -252,6 +252,8 @@ class Connection(asyncio.Protocol):
             return
         self._in_head = False
         self._request.method = self._parser.get_method().decode("ascii", "replace")
+        if not self._url.startswith(b"/"):
+            self._url = _without_host(self._url)
         path, _, self._request.query = self._url.partition(b"?")
         self._request.path = path.decode("latin-1")
         if self._expects_continue:
@@ -380,6 +382,12 @@ class Connection(asyncio.Protocol):
             self._transport.close()
         else:
             self._idle = self._loop.call_later(max(left_s, 1.0), self._close_when_idle)
+
+
+def _without_host(url: bytes) -> bytes:
+    """The path and query of a request in absolute form, as senders behind a proxy write it."""
+    _, _, rest = url.partition(b"://")
+    return b"/" + rest.partition(b"/")[2]
 
 
 def _readable(end: socket.socket | None) -> bool:

@@ -87,7 +87,8 @@ def normalize(raw: bytes, envelope: Envelope, given_id: str = "") -> dict[str, A
     """
     message, repairs = decode_tolerantly(_decode_object, raw)
     warnings = [*envelope.repairs, *repairs]
-    message.pop("writeKey", None)
+    for ours in ("writeKey", "warnings"):
+        message.pop(ours, None)
     message["messageId"] = given_id or id_text(message.get("messageId"))
     if envelope.call_type:
         message["type"] = envelope.call_type
@@ -106,11 +107,15 @@ def normalize(raw: bytes, envelope: Envelope, given_id: str = "") -> dict[str, A
 def _merge_under(message: dict[str, Any], name: str, shared: bytes) -> None:
     if not shared:
         return
-    below = decode_tolerantly(msgspec.json.decode, shared)[0]
-    if not isinstance(below, dict):
-        return
+    below = _decode_shared(shared)
     own = message.get(name)
     message[name] = below | own if isinstance(own, dict) else below
+
+
+@lru_cache(maxsize=8)
+def _decode_shared(shared: bytes) -> dict[str, Any]:
+    """A batch's own field, decoded once for all of its messages, which must not change it."""
+    return decode_tolerantly(_decode_object, shared)[0]
 
 
 def _fill_ip(message: dict[str, Any], envelope: Envelope) -> None:

@@ -6,10 +6,17 @@ from headgate.delivery.breaker import PROBE_REFUSING_EVERY_S, REFUSALS_TO_OPEN, 
 
 
 def fail(
-    breaker: Breaker, *users: str, now_s: float = 0, backoff_s: float = 1, asked_s: float = 0
+    breaker: Breaker,
+    *users: str,
+    now_s: float = 0,
+    lasted_s: float = 0,
+    backoff_s: float = 1,
+    asked_s: float = 0,
 ) -> None:
     """One failed request that concerned these users."""
-    breaker.failed(users, "answered 503", now_s, backoff_s=backoff_s, asked_s=asked_s)
+    breaker.failed(
+        users, "answered 503", now_s, lasted_s=lasted_s, backoff_s=backoff_s, asked_s=asked_s
+    )
 
 
 def failing() -> Breaker:
@@ -69,14 +76,23 @@ def test_the_first_failure_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backoff_s", "asked_s", "probe_in_s"), [(2, 0, 2), (60, 0, 15), (60, 40, 40), (2, 300, 300)]
+    ("lasted_s", "backoff_s", "asked_s", "probe_in_s"),
+    [
+        (0, 2, 0, 2),
+        (0, 60, 0, 15),
+        (10, 60, 0, 5),  # it began 10 s ago
+        (11, 2, 0, 2),
+        (20, 60, 0, 0),
+        (0, 60, 40, 40),
+        (10, 2, 300, 300),
+    ],
 )
 def test_probes_are_at_most_15_s_apart_unless_more_was_asked_for(
-    backoff_s: float, asked_s: float, probe_in_s: float
+    lasted_s: float, backoff_s: float, asked_s: float, probe_in_s: float
 ) -> None:
-    """Retry-After may only lengthen the pause."""
+    """From the beginning of one to that of the next; Retry-After may only lengthen the pause."""
     breaker = failing()
-    fail(breaker, "a", now_s=100, backoff_s=backoff_s, asked_s=asked_s)
+    fail(breaker, "a", now_s=100, lasted_s=lasted_s, backoff_s=backoff_s, asked_s=asked_s)
     assert breaker.probe_in_s(100) == probe_in_s
     assert breaker.probe_in_s(99_999) == 0
 
@@ -127,3 +143,10 @@ def test_other_settings_are_probed_at_once() -> None:
     breaker.probe_soon()
     assert breaker.probe_in_s(1) == 0
     assert breaker.is_open
+
+
+def test_a_breaker_that_was_left_open_is_open_and_probed_at_once() -> None:
+    """A restart does not make a refusing destination cost another fifty messages."""
+    breaker = Breaker(State.REFUSING)
+    assert breaker.is_open
+    assert breaker.probe_in_s(0) == 0

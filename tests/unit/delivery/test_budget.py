@@ -1,13 +1,13 @@
 """Heap's limits: a simulated Heap counts in a sliding minute and never finds too much, nor much too little."""
 
 import random
-from collections import Counter, deque
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.delivery.budget import WINDOW_S, Spending, strictest
+from headgate.delivery.budget import WINDOW_S, Reservation, Spending, strictest
 from headgate.destinations.interface import Budget
 
 
@@ -27,7 +27,9 @@ def test_no_minute_at_heaps_side_holds_more_than_the_limit(
     """Heap may count a request at any moment between its start and its answer; four are under way at once."""
     chance = random.Random(seed)
     budget = spending(per_min, per_user=max(1, per_min // 3))
-    now_s, counted, under_way = 0.0, [], []
+    now_s = 0.0
+    counted: list[tuple[float, Counter[str]]] = []
+    under_way: list[tuple[float, Reservation]] = []
     for _ in range(300):
         now_s += chance.expovariate(2.0)
         for end_s, reservation in [one for one in under_way if one[0] <= now_s]:
@@ -57,7 +59,7 @@ def test_a_backlog_uses_more_than_95_percent(slowest_s: float) -> None:
     """Over ten minutes, with answers that take up to a second."""
     chance = random.Random(3)
     budget = spending(15_000)
-    now_s, sent, under_way = 0.0, 0, deque[tuple[float, object]]()
+    now_s, sent = 0.0, 0
     while now_s < 600:
         rows = min(1_000, budget.room(now_s))
         if not rows:

@@ -1,5 +1,7 @@
 """Sets of message numbers as bytes."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ def test_what_was_packed_comes_out(numbers: list[int]) -> None:
 def test_runs_are_maximal_and_ascend(numbers: list[int]) -> None:
     """No two runs touch."""
     found = list(runs(pack(numbers)))
-    assert all(one.stop < other.start for one, other in zip(found, found[1:], strict=False))
+    assert all(one.stop < other.start for one, other in pairwise(found))
 
 
 @given(dense, st.integers(0, 301))

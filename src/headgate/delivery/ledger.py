@@ -1,0 +1,143 @@
+"""What a courier has recorded of its attempts: outcomes, retry state, spending, its breaker. Before the recorder.
+
+Whoever waits for one of the coroutines goes on once the facts are durable.
+"""
+
+import asyncio
+
+from headgate.delivery.breaker import Breaker
+from headgate.delivery.budget import Reservation
+from headgate.delivery.connection import Tools
+from headgate.delivery.facts import (
+    FAILED,
+    Attempt,
+    DeadLetter,
+    Facts,
+    Outcome,
+    Settled,
+    Spent,
+    Waiting,
+)
+from headgate.delivery.intake import Intake
+from headgate.delivery.lanes import Batch, Pending
+from headgate.delivery.transport import LONGEST_ATTEMPT_S
+
+
+class Ledger:
+    """Turns what happened into facts. What is settled here is open no more."""
+
+    def __init__(self, destination: int, tools: Tools, intake: Intake, breaker: Breaker) -> None:
+        self._destination = destination
+        self._recorder = tools.recorder
+        self._clock = tools.clock
+        self._intake = intake
+        self._breaker = breaker
+        self._recorded_state = breaker.state
+        self._spent: list[Spent] = []
+
+    def starting(self, reservation: Reservation) -> int:
+        """The number of an attempt that is about to be made; what it may cost is remembered from now on."""
+        attempt_id = self._recorder.next_attempt_id()
+        self._spend(attempt_id, reservation, round(LONGEST_ATTEMPT_S * 1000))
+        if self._spent:
+            self._record(Facts())
+        return attempt_id
+
+    def ended(self, attempt_id: int, reservation: Reservation) -> None:
+        """The attempt's rows count for a minute from now."""
+        self._spend(attempt_id, reservation, 0)
+
+    async def attempted(self, attempt: Attempt) -> None:
+        """The attempt settled nothing; its messages are sent again in parts."""
+        await self._recorded(Facts(attempts=[attempt]))
+
+    async def settled(
+        self,
+        messages: list[Pending],
+        attempt: Attempt,
+        outcome: Outcome,
+        reason: str = "",
+        detail: str = "",
+    ) -> None:
+        """The attempt settled its messages."""
+        facts = self._outcome(messages, attempt, outcome, reason, detail)
+        facts.attempts.append(attempt)
+        await self._recorded(facts)
+
+    async def tried(
+        self, attempt: Attempt, over: list[Pending], others: Batch | None, due_at_ms: int, why: str
+    ) -> None:
+        """The attempt failed: the windows of some messages are over, the others wait."""
+        facts = Facts(attempts=[attempt])
+        if over:
+            facts.add(self._outcome(over, attempt, FAILED, "retry_window_over", why))
+        if others is not None:
+            facts.waiting += self._waiting(others, due_at_ms)
+        await self._recorded(facts)
+
+    def keep(self) -> None:
+        """Records where the destination stands, and what has not been recorded yet."""
+        self._record(Facts(cursors=self._intake.cursor()))
+
+    def _outcome(
+        self, messages: list[Pending], attempt: Attempt, outcome: Outcome, reason: str, detail: str
+    ) -> Facts:
+        settled = Settled(
+            destination=self._destination,
+            outcome=outcome,
+            reason=reason,
+            detail=detail,
+            at_ms=attempt.ended_at_ms,
+            seqs=sorted(message.seq for message in messages),
+            attempt_id=attempt.id,
+        )
+        self._intake.progress.closed(settled.seqs)
+        return Facts(
+            settled=[settled],
+            dead_letters=_dead_letters(messages, settled) if outcome == FAILED else [],
+            cursors=self._intake.cursor(),
+        )
+
+    def _waiting(self, batch: Batch, due_at_ms: int) -> list[Waiting]:
+        """What a restart has to know: every message with its own count and first attempt."""
+        alike: dict[tuple[int, int], list[int]] = {}
+        for message in batch.messages():
+            tried = (message.attempts, message.first_attempt_ms)
+            alike.setdefault(tried, []).append(message.seq)
+        return [
+            Waiting(self._destination, attempts, first_ms, due_at_ms, sorted(seqs))
+            for (attempts, first_ms), seqs in alike.items()
+        ]
+
+    def _spend(self, attempt_id: int, reservation: Reservation, longest_ms: int) -> None:
+        if reservation.spending is not None:
+            scope = reservation.spending.budget.scope
+            ended_at_ms = self._clock.now_ms() + longest_ms
+            self._spent.append(Spent(attempt_id, scope, ended_at_ms, dict(reservation.rows)))
+
+    def _record(self, facts: Facts) -> "asyncio.Future[None]":
+        facts.spent += self._spent
+        self._spent = []
+        if self._breaker.state is not self._recorded_state:
+            self._recorded_state = self._breaker.state
+            facts.breakers[self._destination] = self._recorded_state.value
+        return self._recorder.record(facts)
+
+    async def _recorded(self, facts: Facts) -> None:
+        await asyncio.shield(self._record(facts))
+
+
+def _dead_letters(messages: list[Pending], settled: Settled) -> list[DeadLetter]:
+    return [
+        DeadLetter(
+            destination=settled.destination,
+            seq=message.seq,
+            message_id=message.message_id,
+            user_id=message.row.identity,
+            reason=settled.reason,
+            at_ms=settled.at_ms,
+            attempt_id=settled.attempt_id,
+            row=message.row.encoded,
+        )
+        for message in messages
+    ]
