@@ -156,7 +156,7 @@ class Delivery:
             for seq, retry in self._store.retries_above(connection.id, cursor).items()
             if not progress.is_settled(seq)
         }
-        breaker = Breaker(State.CLOSED)
+        breaker = Breaker(State(self._store.breakers().get(connection.id, State.CLOSED)))
         courier = Courier(connection, self._tools, progress, retries, breaker)
         self._couriers[connection.id] = courier
         self._tasks[connection.id] = asyncio.get_running_loop().create_task(

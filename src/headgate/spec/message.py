@@ -108,6 +108,8 @@ def _merge_under(message: dict[str, Any], name: str, shared: bytes) -> None:
     if not shared:
         return
     below = _decode_shared(shared)
+    if not below:
+        return
     own = message.get(name)
     message[name] = below | own if isinstance(own, dict) else below
 
@@ -115,7 +117,8 @@ def _merge_under(message: dict[str, Any], name: str, shared: bytes) -> None:
 @lru_cache(maxsize=8)
 def _decode_shared(shared: bytes) -> dict[str, Any]:
     """A batch's own field, decoded once for all of its messages, which must not change it."""
-    return decode_tolerantly(_decode_object, shared)[0]
+    decoded = decode_tolerantly(msgspec.json.decode, shared)[0]
+    return decoded if isinstance(decoded, dict) else {}
 
 
 def _fill_ip(message: dict[str, Any], envelope: Envelope) -> None:
