@@ -32,6 +32,7 @@ from headgate.workspace.versions import Versions
 
 SETTINGS = {kind: destination.settings for kind, destination in CATALOG.items()}
 MAX_STEPS_AT_ONE_MOMENT = 1_000
+BLOCK_MESSAGES = 1_000
 TIMEOUT_S = 10.0
 
 Message = dict[str, Any]
@@ -235,19 +236,10 @@ class World:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def append(self, messages: Iterable[Message]) -> None:
-        """The gateway accepts messages, in one block."""
+        """The gateway accepts messages, in blocks of up to 1,000."""
         given = list(messages)
-        self.log.append(
-            [
-                Arrival(
-                    envelope=Envelope("web", self.clock.now_ms(), self.version),
-                    raws=[msgspec.json.encode(message) for message in given],
-                    ids=[message["messageId"] for message in given],
-                    users=[message.get("userId", "") for message in given],
-                    types=bytearray(CALL_TYPE_CODES[message["type"]] for message in given),
-                )
-            ]
-        )
+        for start in range(0, len(given), BLOCK_MESSAGES):
+            self.log.append([self._arrival(given[start : start + BLOCK_MESSAGES])])
         if self.delivery is not None:
             self.delivery.wake()
 
@@ -310,6 +302,15 @@ class World:
         assert all(len(each) == 1 for each in found.values())
         return {seq: each[0] for seq, each in found.items()}
 
+    def _arrival(self, messages: list[Message]) -> Arrival:
+        return Arrival(
+            envelope=Envelope("web", self.clock.now_ms(), self.version),
+            raws=[msgspec.json.encode(message) for message in messages],
+            ids=[message["messageId"] for message in messages],
+            users=[message.get("userId", "") for message in messages],
+            types=bytearray(CALL_TYPE_CODES[message["type"]] for message in messages),
+        )
+
     def _all_settled(self, last: int) -> bool:
         delivery = self.delivery
         return (
@@ -329,7 +330,7 @@ async def quiet() -> None:
     """Returns when nothing is left to run but what waits for the clock."""
     ready: deque[Any] = getattr(asyncio.get_running_loop(), "_ready")  # noqa: B009
     await asyncio.sleep(0)
-    while ready:
+    while ready:  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 

@@ -232,6 +232,9 @@ async def test_a_wrong_app_id_costs_fifty_messages_and_the_rest_wait_for_the_rig
     at_s, sizes = _requests(world, app_id="7", after_s=120)
     assert sizes == {1}
     assert 7 <= len(at_s) <= 9
+    probed = world.heap.requests
+    assert await world.run(61, lambda: world.heap.requests > probed)
+    await world.run(1)
     world.heap.refuses = False
     world.configure({"heap": {"appId": "8"}})
     await world.run_until_settled(5.0)
@@ -359,6 +362,21 @@ async def test_a_window_runs_from_a_messages_own_first_attempt(worlds: WorldFact
     world.append([track(2), track(3, script="500,500,500,200")])
     await world.run_until_settled()
     assert world.outcomes() == {1: ("failed", "retry_window_over"), 2: DELIVERED, 3: DELIVERED}
+
+
+async def test_a_batch_that_is_too_large_is_split_at_once(worlds: WorldFactory) -> None:
+    """413 says nothing against the messages: smaller requests go without a wait."""
+    world = worlds()
+    heap = world.heap.answer
+
+    async def answer(request: Request) -> Answer:
+        return Answer(413) if len(request.body) > 2_000 else await heap(request)
+
+    world.answer = answer
+    world.start()
+    world.append(track(n, f"user-{n}") for n in range(1, 201))
+    await world.run_until_settled(3.0)
+    assert set(world.outcomes().values()) == {DELIVERED}
 
 
 async def test_bisecting_finds_the_refused_and_delivers_their_neighbours_in_order(
@@ -503,13 +521,15 @@ async def test_disabling_discards_what_waits_and_nothing_more_is_sent(
 async def test_a_removed_destination_settles_what_it_still_owes(worlds: WorldFactory) -> None:
     """What waits is settled as destination_removed; what comes later is not its own."""
     world = worlds()
-    world.start()
+    delivery = world.start()
     world.append([track(1, script="500"), track(2)])
     await world.run(1)
     world.configure({})
     world.append([track(3)])
     await world.run_until_settled(15.0)
     assert world.outcomes() == dict.fromkeys((1, 2), ("discarded", "destination_removed"))
+    assert delivery.status() == []
+    assert delivery.counts() == [("heap", "discarded", "destination_removed", 2)]
 
 
 @pytest.mark.parametrize("read_before", [True, False])
@@ -560,6 +580,17 @@ async def test_a_new_address_is_used_for_what_waits_and_for_what_fails_just_now(
     await world.run_until_settled(30.0)
     assert all("new" in request.url for request in world.transport.journal[asked:])
     assert_heap_holds(world, messages)
+
+
+async def test_other_settings_do_not_begin_a_window_again(worlds: WorldFactory) -> None:
+    """What was tried before the change keeps its first attempt."""
+    world = worlds({"heap": {"retryWindow": "10 minutes"}})
+    world.start()
+    world.append([track(1, script="500")])
+    await world.run(300)
+    world.configure({"heap": {"retryWindow": "10 minutes", "nullTraits": 0}})
+    await world.run_until_settled(301.0)
+    assert world.outcomes() == {1: ("failed", "retry_window_over")}
 
 
 async def test_an_unrelated_change_leaves_retries_where_they_are(worlds: WorldFactory) -> None:

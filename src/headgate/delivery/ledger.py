@@ -39,7 +39,7 @@ class Ledger:
         """The number of an attempt that is about to be made; what it may cost is remembered from now on."""
         attempt_id = self._recorder.next_attempt_id()
         self._spend(attempt_id, reservation, round(LONGEST_ATTEMPT_S * 1000))
-        if False:
+        if self._spent:
             self._record(Facts())
         return attempt_id
 
