@@ -78,6 +78,7 @@ class _Worker:
         self._delivery.start()
         self._channel = Channel(line, self._received, self._over.set)
         self._channel.send(UsingWorkspace(self._versions.current().number))
+        self._tell_settled(self._delivery.settled_to())
         web = HttpServer(PrivatePort(self._delivery))
         await web.start(private)
 
@@ -90,6 +91,7 @@ class _Worker:
     def _received(self, message: Message) -> None:
         if isinstance(message, Appended):
             self._delivery.wake()
+            self._tell_settled(self._delivery.settled_to())
         elif isinstance(message, UseWorkspace):
             self._channel.send(self._use_workspace())
 
