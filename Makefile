@@ -33,7 +33,7 @@ $(CLIENTS): $(STAMP) tests/clients/requirements.txt tests/clients/node/package.j
 	$(UV) venv --quiet --python .venv/bin/python .clients/python
 	$(UV) pip install --quiet --python .clients/python/bin/python --requirement tests/clients/requirements.txt
 	cp tests/clients/node/package.json tests/clients/node/package-lock.json .clients/node/
-	bin=$$(echo $(CURDIR)/$(NODE)/bin) && cd .clients/node && PATH=$$bin:$$PATH \
+	bin=$$(echo "$(CURDIR)"/$(NODE)/bin) && cd .clients/node && PATH=$$bin:$$PATH \
 		node $$bin/../lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from headgate.server import ServeOptions, listen, serve
+from headgate.workspace.errors import WorkspaceError
+from headgate.workspace.sqlite_store import SqliteWorkspaceReader
 
 WRITE_KEY = "wk_demo"
 _STARTS_WITHIN_S = 20.0
@@ -36,10 +38,29 @@ def run_demo(data_dir: Path, host: str, port: int, app_port: int, sandbox_port: 
     """Runs until SIGTERM or SIGINT; the exit status. Taken ports are passed over for the next free ones."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _sandbox(_free_port("127.0.0.1", sandbox_port)) as sandbox_url:
-            return _serve(data_dir, host, port, app_port, sandbox_url)
+        ports = _free_ports((host, port), ("127.0.0.1", app_port), ("127.0.0.1", sandbox_port))
+        _refuse_foreign_workspace(data_dir)
+        with _sandbox(ports[2]) as sandbox_url:
+            return _serve(data_dir, host, ports[0], ports[1], sandbox_url)
     except KeyboardInterrupt:
         return 0
+    except (OSError, WorkspaceError) as error:
+        print(f"headgate: {error}", file=sys.stderr)
+        return 1
+
+
+def _refuse_foreign_workspace(data_dir: Path) -> None:
+    """The demo never replaces a workspace that somebody has made."""
+    path = data_dir / "workspace.db"
+    if not path.exists():
+        return
+    with closing(SqliteWorkspaceReader(path)) as store:
+        sources = store.current().document["sources"]
+    if any(WRITE_KEY not in source.get("writeKeys", ()) for source in sources):
+        raise OSError(
+            f"{data_dir} holds a workspace of your own, which the demo would replace; "
+            "call it with another directory, for example --data-dir ./headgate-demo"
+        )
 
 
 def _serve(data_dir: Path, host: str, port: int, app_port: int, sandbox_url: str) -> int:
@@ -50,21 +71,25 @@ def _serve(data_dir: Path, host: str, port: int, app_port: int, sandbox_url: str
             data_dir=data_dir,
             config=Path(config.name),
             host=host,
-            port=_free_port(host, port),
-            app_port=_free_port("127.0.0.1", app_port),
+            port=port,
+            app_port=app_port,
         )
         return serve(options, lambda public, private: _welcome(public, private, sandbox_url))
 
 
-def _free_port(host: str, wanted: int) -> int:
-    """The first port from `wanted` on that nobody listens on."""
-    for port in range(wanted, min(wanted + 100, 65_536)):
-        try:
-            listen(host, port).close()
-        except OSError:
-            continue
-        return port
-    raise OSError(f"no free port from {wanted} to {wanted + 99} on {host}")
+def _free_ports(*wanted: tuple[str, int]) -> list[int]:
+    """For each host and port the first one from there on that nobody listens on, all different."""
+    with ExitStack() as held:
+        return [
+            held.enter_context(_listen_from(host, port)).getsockname()[1] for host, port in wanted
+        ]
+
+
+def _listen_from(host: str, first: int) -> socket.socket:
+    for port in range(first, min(first + 100, 65_536)):
+        with suppress(OSError):
+            return listen(host, port)
+    raise OSError(f"no free port from {first} to {first + 99} on {host}")
 
 
 @contextmanager

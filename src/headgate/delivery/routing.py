@@ -29,7 +29,9 @@ class Router:
         self._categories = self._settings["consentCategories"]
         self._by_device = destination.connection_mode == DEVICE
         self._page_may_send = any(
-            other.connection_mode == DEVICE and other.metadata_id == destination.metadata_id
+            other.enabled
+            and other.connection_mode == DEVICE
+            and other.metadata_id == destination.metadata_id
             for other in workspace.destinations_of(destination.source_id)
         )
         self._decides_by = (destination, self._page_may_send)
@@ -64,7 +66,7 @@ class Router:
 
     def _refusal_by_user(self, message: dict[str, Any]) -> Discard | None:
         user_id = message.get("userId")
-        if not user_id:
+        if not user_id or not user_id.strip():
             return Discard("no_user_id")
         if user_id.strip().lower() in self._junk:
             return Discard("junk_identity", f"userId {user_id!r}")

@@ -28,7 +28,6 @@ from headgate.spec.limits import MAX_BODY_BYTES
 KEEP_ALIVE_S = 75.0
 MAX_HEAD_BYTES = 64 * 1024
 MAX_RECEIVING_BYTES = 128 * 1024 * 1024
-_DRAIN_BYTES = 16 * 1024 * 1024
 _ACCEPT_LAST_S = 0.25
 _TURNS_TO_OPEN = 8  # of the loop, from accepting a connection to knowing of it
 _MAX_WAITING_REQUESTS = 32
@@ -268,9 +267,6 @@ class Connection(asyncio.Protocol):
             self._server.receiving_bytes += len(body)
             if self._server.receiving_bytes > MAX_RECEIVING_BYTES:
                 self._refuse(BUSY)
-        elif self._body_bytes > _DRAIN_BYTES:
-            self._complete(keep_alive=False)
-            self._last = True
 
     def on_message_complete(self) -> None:
         if not self._last and not self._parser.should_upgrade():

@@ -33,6 +33,11 @@ from headgate.workspace.model import Source, Workspace
 
 log = logging.getLogger("headgate.gateway")
 
+_REFUSED_ALONE = {
+    "malformed_message": (answers.BAD_JSON, "bad_json"),
+    "message_too_large": (answers.MESSAGE_TOO_LARGE, "message_too_large"),
+}
+
 WorkspaceNow = Callable[[], tuple[int, Workspace]]
 _Taken = tuple[Arrival | None, list[Refusal]]
 
@@ -41,13 +46,20 @@ class _Refused(Exception):
     """The whole request is refused: with this answer, recorded under this reason."""
 
     def __init__(
-        self, answer: Answer, reason: str, body: bytes = b"", source: str = UNKNOWN_SOURCE
+        self,
+        answer: Answer,
+        reason: str,
+        body: bytes = b"",
+        *,
+        source: str = UNKNOWN_SOURCE,
+        message_id: str = "",
     ) -> None:
         super().__init__(reason)
         self.answer = answer
         self.reason = reason
         self.body = body
         self.source = source
+        self.message_id = message_id
 
 
 class Doors:
@@ -71,10 +83,10 @@ class Doors:
     def _open(self, exchange: Exchange) -> None:
         request = exchange.request
         route = find_route(request.path)
-        if route is None:
-            exchange.answer(answers.NOT_FOUND)
-        elif request.method == "OPTIONS":
+        if request.method == "OPTIONS":
             exchange.answer(answers.preflight(request.requested_headers))
+        elif route is None:
+            exchange.answer(answers.NOT_FOUND)
         elif request.method not in route.methods:
             exchange.answer(answers.method_not_allowed(route.methods))
         elif route.door is Door.HEALTH:
@@ -134,7 +146,7 @@ class Doors:
             at_ms=self._clock.now_ms(),
             source=refused.source or (named.slug if named else UNKNOWN_SOURCE),
             reason=refused.reason,
-            message_id="",
+            message_id=refused.message_id,
             body=refused.body,
             answered=refused.answer.status,
         )
@@ -178,10 +190,11 @@ def _post(request: Request, route: Route) -> Post:
 
 def _refuse_alone(refusal: Refusal) -> None:
     """A message that came alone and is no JSON object, or too large, makes its request a bad one."""
-    if refusal.reason == "malformed_message":
-        raise _Refused(answers.BAD_JSON, "bad_json", refusal.body, refusal.source)
-    if refusal.reason == "message_too_large":
-        raise _Refused(answers.MESSAGE_TOO_LARGE, refusal.reason, refusal.body, refusal.source)
+    if refusal.reason in _REFUSED_ALONE:
+        answer, code = _REFUSED_ALONE[refusal.reason]
+        raise _Refused(
+            answer, code, refusal.body, source=refusal.source, message_id=refusal.message_id
+        )
 
 
 def _outcome(done: "asyncio.Future[None]", success: Answer) -> Answer:

@@ -138,12 +138,15 @@ def _key(value: object) -> str:
 
 
 def _first_key(items: list[bytes]) -> str:
-    if not items:
-        return ""
-    try:
-        return _key(_decode_key(items[0]).write_key)
-    except DECODE_ERRORS:
-        return ""
+    """The key of the first item that carries one: items that are not messages carry none."""
+    for item in items:
+        try:
+            key = _key(_decode_key(item).write_key)
+        except DECODE_ERRORS:
+            continue
+        if key:
+            return key
+    return ""
 
 
 @lru_cache(maxsize=1024)
@@ -152,7 +155,8 @@ def basic_key(authorization: bytes | None) -> str:
     if authorization is None or authorization[:6].lower() != b"basic ":
         return ""
     try:
-        decoded = base64.b64decode(authorization[6:].strip(), validate=True)
+        text = authorization[6:].strip().rstrip(b"=")
+        decoded = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
         return decoded.decode().partition(":")[0]
     except (binascii.Error, UnicodeDecodeError):
         return ""

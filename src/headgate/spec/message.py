@@ -156,10 +156,11 @@ def _correct_times(message: dict[str, Any], envelope: Envelope, warnings: list[s
     """
     given = message.get("timestamp")
     sent_at = message.get("sentAt")
-    if sent_at is None:
-        sent_at = envelope.sent_at
     original_ms = _time("timestamp", given, warnings)
     sent_ms = _time("sentAt", sent_at, warnings)
+    if sent_ms is None and envelope.sent_at is not None:
+        sent_at = envelope.sent_at
+        sent_ms = _time("sentAt", sent_at, warnings)
     received_ms = envelope.received_at_ms
     message["receivedAt"] = iso_ms(received_ms)
     message["originalTimestamp"] = given

@@ -16,6 +16,7 @@ millisecond is cut off, never rounded, so that no moment moves into the next sec
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from functools import lru_cache
 
 MIN_MS = -62_135_596_800_000  # 0001-01-01T00:00:00.000Z
@@ -132,8 +133,8 @@ def _parse_number(number: int | float) -> int | None:
         return int(number)
     if not 10**9 <= number < 10**10:
         return None
-    # Whole microseconds first: 1700000000.123 is stored a hair below and would lose a millisecond.
-    return number * 1000 if isinstance(number, int) else round(number * 1e6) // 1000
+    # By its digits as written: 1700000000.123 is stored a hair below and would lose a millisecond.
+    return number * 1000 if isinstance(number, int) else int(Decimal(repr(number)) * 1000)
 
 
 def _zone(sign: str | None, hours: str | None, minutes: str | None) -> timezone:

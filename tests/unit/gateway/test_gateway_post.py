@@ -64,8 +64,13 @@ BATCH_KEYS: dict[str, tuple[bytes | None, bytes, str]] = {
         batch(b'{"a":"\xff\\ud800","writeKey":"wk"}', key=None),
         "wk",
     ),
-    "only the second item": (None, batch(message(), message(writeKey="wk"), key=None), ""),
-    "the first item is no object": (None, batch(b"null", message(), key=None), ""),
+    "only the second item": (None, batch(message(), message(writeKey="wk"), key=None), "wk"),
+    "after an item that is no object": (
+        None,
+        batch(b"null", message(writeKey="wk"), key=None),
+        "wk",
+    ),
+    "no item": (None, batch(b"null", message(), key=None), ""),
     "an empty batch": (None, batch(key=None), ""),
     "a key that is no text": (None, b'{"batch":[],"writeKey":["wk"]}', ""),
 }

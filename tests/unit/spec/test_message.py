@@ -102,6 +102,14 @@ def test_an_unreadable_sent_at_counts_as_missing(where: str) -> None:
     assert whole["warnings"] == ["sentAt is not a time and counts as missing: 'soon'"]
 
 
+@pytest.mark.parametrize("own", ["soon", "", [], None])
+def test_the_batch_s_sent_at_holds_where_the_message_s_cannot_be_read(own: object) -> None:
+    """What cannot be read counts as missing, and a missing sentAt is the batch's."""
+    raw = msgspec.json.encode({"timestamp": at(-9_000), "sentAt": own})
+    whole = normalize(raw, envelope(sent_at=at(-5_000)))
+    assert whole["timestamp"] == at(-4_000)
+
+
 def test_the_write_key_is_taken_out() -> None:
     """It opens doors, so it goes no further; `_metadata` stays for routing."""
     whole = normalize(message(writeKey="wk_secret", _metadata={"bundled": []}), envelope())

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from headgate.destinations.heap.dates import utc_date, utc_dates_in_json
+from headgate.destinations.heap.dates import utc_date
 from headgate.destinations.heap.flatten import Dialect, Flat, flatten, property_text, shown
 from headgate.destinations.heap.jstext import json_text
 
@@ -45,10 +45,9 @@ def _with_library(flat: Flat, message: dict[str, Any], notes: list[str]) -> Flat
 
 def _array_text(items: list[Any]) -> str:
     try:
-        text = msgspec.json.encode(items).decode()
+        return msgspec.json.encode(items).decode()
     except (UnicodeEncodeError, RecursionError, ValueError):
-        text = json_text(items, entries=dict.items, number=_number_text)
-    return utc_dates_in_json(text)
+        return json_text(items, entries=dict.items, number=_number_text)
 
 
 def _number_text(number: float) -> str:
@@ -64,5 +63,5 @@ _STANDARD = Dialect(
     prefix="{}.".format,
     date=utc_date,
     array_text=_array_text,
-    large_integer=str,
+    large_integer=int,
 )
