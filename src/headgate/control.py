@@ -1,7 +1,8 @@
 """The control socket in the data directory: how commands tell a running server what they have changed.
 
-A command commits to the workspace store first and pokes the server then; a server that is not there, or
-dies in between, reads the store when it starts. One line of JSON each way.
+A command asks first whether the server can use a workspace, commits it to the store then, and pokes the
+server to use it; a server that is not there, or dies in between, reads the store when it starts. One line
+of JSON each way.
 """
 
 import asyncio
@@ -9,26 +10,40 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 NAME = "control.sock"
-_MAX_LINE_BYTES = 65_536
+# A workspace file has at most 4 MiB; as JSON, with every key of its sources said, it is longer.
+_MAX_POKE_BYTES = 64 * 2**20
+_CHUNK_BYTES = 65_536
 
 
-class Poke(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class Check(msgspec.Struct, tag_field="ask", tag="check", forbid_unknown_fields=True):
+    """What a command asks: could you use this workspace, given in canonical form? Nothing changes."""
+
+    document: dict[str, Any]
+
+
+class Use(msgspec.Struct, tag_field="ask", tag="use", forbid_unknown_fields=True):
     """What a command asks: use this version of the workspace, or a newer one."""
 
-    use_workspace: int
+    version: int
+
+
+Poke = Check | Use
 
 
 class Reply(msgspec.Struct, rename="camel"):
-    """What the server says: nothing under `trouble` means that it is done."""
+    """What the server says: nothing under `trouble` means yes, or that it is done."""
 
     trouble: str = ""
 
 
 Handler = Callable[[Poke], Awaitable[Reply]]
+
+_decode = msgspec.json.Decoder(Poke).decode
 
 
 class ControlServer:
@@ -47,7 +62,7 @@ class ControlServer:
             listener.bind(path)
         self._path.chmod(0o600)
         self._server = await asyncio.start_unix_server(
-            self._serve, sock=listener, limit=_MAX_LINE_BYTES
+            self._serve, sock=listener, limit=_MAX_POKE_BYTES
         )
 
     async def stop(self) -> None:
@@ -62,7 +77,7 @@ class ControlServer:
             if not line:  # somebody who only wanted to know whether anybody is there
                 writer.close()
                 return
-            reply = await self._handler(msgspec.json.decode(line, type=Poke))
+            reply = await self._handler(_decode(line))
         except (msgspec.MsgspecError, ValueError) as error:
             reply = Reply(f"not understood: {error}")
         writer.write(msgspec.json.encode(reply) + b"\n")
@@ -80,8 +95,19 @@ def answers(data_dir: Path) -> bool:
     return True
 
 
+def check_workspace(
+    data_dir: Path, document: dict[str, Any], timeout_s: float = 10.0
+) -> str | None:
+    """Asks a running server about a document. None: no server is running; "": it fits; else: why not."""
+    return _ask(data_dir, Check(document), timeout_s)
+
+
 def use_workspace(data_dir: Path, version: int, timeout_s: float = 10.0) -> str | None:
     """Tells a running server to use a version. None: no server is running; "": done; else: why not."""
+    return _ask(data_dir, Use(version), timeout_s)
+
+
+def _ask(data_dir: Path, poke: Poke, timeout_s: float) -> str | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(timeout_s)
         try:
@@ -90,9 +116,9 @@ def use_workspace(data_dir: Path, version: int, timeout_s: float = 10.0) -> str 
         except (FileNotFoundError, ConnectionRefusedError):
             return None
         try:
-            line.sendall(msgspec.json.encode(Poke(version)) + b"\n")
+            line.sendall(msgspec.json.encode(poke) + b"\n")
             answer = b""
-            while chunk := line.recv(_MAX_LINE_BYTES):
+            while chunk := line.recv(_CHUNK_BYTES):
                 answer += chunk
         except TimeoutError:
             return f"the running server did not answer within {timeout_s:g} s"

@@ -30,7 +30,7 @@ from headgate.channel import (
     channel_pair,
 )
 from headgate.clock import SystemClock
-from headgate.control import ControlServer, Poke, Reply, answers
+from headgate.control import Check, ControlServer, Poke, Reply, answers
 from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.group_commit import GroupCommit
 from headgate.eventlog.refused import RefusedRing
@@ -38,12 +38,13 @@ from headgate.eventlog.retention import retire
 from headgate.eventlog.sqlite import sqlite_log
 from headgate.gateway.connection import DoorServer
 from headgate.gateway.doors import Doors
-from headgate.locks import Locked, hold, is_held
+from headgate.locks import Lock, Locked, hold, is_held
 from headgate.spec.limits import REQUEST_DEADLINE_S
 from headgate.workspace.diff import as_text, changes
+from headgate.workspace.document import checked
 from headgate.workspace.errors import WorkspaceError
 from headgate.workspace.file import digest, parse, read_text
-from headgate.workspace.model import Workspace
+from headgate.workspace.model import Document, Workspace
 from headgate.workspace.sqlite_store import SqliteWorkspaceStore
 from headgate.workspace.versions import Versions
 
@@ -74,21 +75,25 @@ def serve(options: ServeOptions, started: Callable[[str, str], None] | None = No
     """Runs the server until SIGTERM or SIGINT; the exit status. `started` is told both addresses."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        lock = hold(
-            options.data_dir / "gateway.lock", _LOCK_TIMEOUT_S, lambda: answers(options.data_dir)
-        )
-        apply_config(options)
-        public = listen(options.host, options.port)
-        private = _listen_after_worker(options.app_port, options.data_dir / "worker.lock")
-    except Locked:
-        return _refuse(f"another server runs on {options.data_dir}; stop it first")
-    except OSError as error:
-        return _refuse(f"{error}; choose another port with --port and --app-port")
-    except WorkspaceError as error:
-        return _refuse(str(error))
-    with lock, public, private:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(_lock(options.data_dir))
+            public = held.enter_context(listen(options.host, options.port))
+            private = held.enter_context(
+                _listen_after_worker(options.app_port, options.data_dir / "worker.lock")
+            )
+            apply_config(options)  # last, so that a refused start leaves the workspace as it was
+        except Locked:
+            return _refuse(f"another server runs on {options.data_dir}; stop it first")
+        except OSError as error:
+            return _refuse(f"{error}; choose another port with --port and --app-port")
+        except WorkspaceError as error:
+            return _refuse(str(error))
         return uvloop.run(_Gateway(options, public, private).run(started or _say_started))
+
+
+def _lock(data_dir: Path) -> Lock:
+    return hold(data_dir / "gateway.lock", _LOCK_TIMEOUT_S, lambda: answers(data_dir))
 
 
 def apply_config(options: ServeOptions) -> None:
@@ -166,16 +171,18 @@ class _Gateway:
 
         store = SqliteWorkspaceStore(data_dir / "workspace.db", clock)
         self._versions = Versions(store, catalog=_SETTINGS, environment=os.environ)
-        try:
-            self._now = self._current()
-        except WorkspaceError as error:
-            return _refuse(str(error))
         self._channel: Channel | None = None
+        control = ControlServer(data_dir, self._poked)
+        await control.start()  # before the workspace is read: what is applied later is asked about
+        try:
+            self._now = self._newest()
+        except WorkspaceError as error:
+            await control.stop()
+            store.close()
+            return _refuse(str(error))
         event_log = sqlite_log(data_dir / "log", clock)
         refused = RefusedRing(data_dir / "refused.db")
         commits = GroupCommit(event_log, refused, self._appended)
-        control = ControlServer(data_dir, self._poked)
-        await control.start()
         web = DoorServer(
             Doors(commits, lambda: self._now, clock), request_deadline_s=REQUEST_DEADLINE_S
         )
@@ -204,8 +211,8 @@ class _Gateway:
         if self._channel is not None:
             self._channel.send(Appended(seq))
 
-    def _current(self) -> tuple[int, Workspace]:
-        ready = self._versions.current()
+    def _newest(self) -> tuple[int, Workspace]:
+        ready = self._versions.newest()
         return ready.number, ready.workspace
 
     # the worker
@@ -263,16 +270,27 @@ class _Gateway:
     # commands
 
     async def _poked(self, poke: Poke) -> Reply:
+        return await (self._check(poke.document) if isinstance(poke, Check) else self._use_newest())
+
+    async def _check(self, document: Document) -> Reply:
+        """Whether a workspace fits this server's environment, which is also the worker's."""
+        try:
+            await asyncio.to_thread(checked, document, catalog=_SETTINGS, environment=os.environ)
+        except WorkspaceError as error:
+            return Reply(str(error))
+        return Reply()
+
+    async def _use_newest(self) -> Reply:
         """A command has changed the workspace: use it here and in the worker, then say so."""
         try:
-            self._now = self._current()
+            self._now = self._newest()
         except WorkspaceError as error:
             return Reply(str(error))
         version = self._now[0]
-        if self._channel is None:
-            return Reply("the worker is not running; it will use the change when it starts")
+        self._worker_uses = (self._worker_uses[0], "")  # what it said earlier is no answer to this
         self._worker_news.clear()
-        self._channel.send(UseWorkspace(version))
+        if self._channel is not None:  # a worker that is yet to start reads the newest by itself
+            self._channel.send(UseWorkspace(version))
         try:
             async with asyncio.timeout(_WORKER_REPLIES_WITHIN_S):
                 while self._worker_uses[0] < version and not self._worker_uses[1]:

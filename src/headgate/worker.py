@@ -26,7 +26,7 @@ from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.sqlite import sqlite_reader
 from headgate.http import HttpServer
 from headgate.locks import Locked, hold
-from headgate.workspace.errors import WorkspaceError
+from headgate.workspace.errors import InvalidWorkspace, WorkspaceError
 from headgate.workspace.sqlite_store import SqliteWorkspaceReader
 from headgate.workspace.versions import Versions
 
@@ -64,11 +64,12 @@ class _Worker:
             catalog={kind: destination.settings for kind, destination in CATALOG.items()},
             environment=os.environ,
         )
+        self._say_when_newest_does_not_fit()
         self._delivery = Delivery(
             log=sqlite_reader(self._data_dir / "log"),
             store=DeliveryStore(self._data_dir / "delivery" / "delivery.db"),
             versions=self._versions,
-            history=store.destination_history,
+            history=self._versions.destination_history,
             catalog=CATALOG,
             transport=HttpTransport(),
             clock=clock,
@@ -97,11 +98,23 @@ class _Worker:
 
     def _use_workspace(self) -> UsingWorkspace:
         try:
-            version = self._versions.current().number
+            version = self._versions.newest().number
         except WorkspaceError as error:
             return UsingWorkspace(0, str(error))
         self._delivery.reconfigure()
         return UsingWorkspace(version)
+
+    def _say_when_newest_does_not_fit(self) -> None:
+        """A worker that died of it would be started again and again, and nothing would be delivered."""
+        try:
+            self._versions.newest()
+        except InvalidWorkspace as error:
+            log.error(
+                "the newest workspace cannot be used, delivery goes on with version %s; mend it and"
+                " apply it again, or start the server with what is missing: %s",
+                self._versions.current().number,
+                error,
+            )
 
     def _tell_settled(self, seq: int) -> None:
         if seq > self._settled_to:

@@ -61,16 +61,20 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], list[int]]:
-    """Puts a running server's answer in place of none; what it returns collects the versions asked for."""
+def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """Puts a running server's answers in place of none; what it returns collects the versions asked for."""
 
-    def answer_with(words: str | None) -> list[int]:
+    def answer_with(words: str | None, *, misfit: str = "") -> list[int]:
         asked: list[int] = []
+
+        def check_workspace(data_dir: Path, document: Any, timeout_s: float) -> str | None:
+            return misfit
 
         def use_workspace(data_dir: Path, version: int, timeout_s: float) -> str | None:
             asked.append(version)
             return words
 
+        monkeypatch.setattr("headgate.control.check_workspace", check_workspace)
         monkeypatch.setattr("headgate.control.use_workspace", use_workspace)
         return asked
 
@@ -263,7 +267,7 @@ def test_apply_takes_no_text_that_is_not_yaml(tmp_path: Path, config: Path) -> N
 
 
 def test_apply_ends_well_once_the_running_server_uses_it(
-    tmp_path: Path, config: Path, answer: Callable[[str | None], list[int]]
+    tmp_path: Path, config: Path, answer: Callable[..., list[int]]
 ) -> None:
     """The server is told the version that was stored, also when nothing changed."""
     asked = answer("")
@@ -275,7 +279,7 @@ def test_apply_ends_well_once_the_running_server_uses_it(
 
 
 def test_apply_says_why_the_running_server_does_not_use_it(
-    tmp_path: Path, config: Path, answer: Callable[[str | None], list[int]]
+    tmp_path: Path, config: Path, answer: Callable[..., list[int]]
 ) -> None:
     """Exit status 1: stored is not in use."""
     answer("HEAP_APP is not set there")
@@ -283,6 +287,23 @@ def test_apply_says_why_the_running_server_does_not_use_it(
     assert result.exit_code == 1
     assert "HEAP_APP is not set there" in result.stderr
     assert json_of(result)["server"] == "trouble"
+
+
+def test_apply_stores_nothing_that_the_running_server_cannot_use(
+    tmp_path: Path, config: Path, answer: Callable[..., list[int]]
+) -> None:
+    """Exit status 1 with the server's words, and neither a version nor a poke to use one."""
+    asked = answer("", misfit="HEAP_APP is not set there")
+    result = call("apply", config, "--data-dir", tmp_path / "data", "--json")
+    assert (result.exit_code, asked) == (1, [])
+    assert "nothing was changed\nHEAP_APP is not set there" in result.stderr
+    assert json_of(result) == {
+        "version": None,
+        "changes": [],
+        "server": "refused",
+        "trouble": "HEAP_APP is not set there",
+    }
+    assert not (tmp_path / "data").exists()
 
 
 # trace, audit, status

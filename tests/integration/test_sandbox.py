@@ -103,7 +103,8 @@ async def test_a_user_of_several_apps_needs_the_app() -> None:
             await client.track("a/b c", app_id=app_id)
         assert (await client.call("GET", "/users/nobody"))[0] == 404
         status, answer = await client.call("GET", "/users/a/b%20c")
-        assert (status, "1, 2" in answer["error"]) == (404, True)
+        assert (status, answer["app_ids"]) == (409, ["1", "2"])
+        assert answer["error"] == "2 apps hold 'a/b c' (1, 2); add ?app_id=1"
         status, user = await client.call("GET", "/users/a/b%20c?app_id=2")
         assert (status, user["app_id"]) == (200, "2")
 
@@ -118,6 +119,27 @@ async def test_the_journal_is_filtered_and_cleared() -> None:
         assert await client.lines() == []
         await client.track()
         assert [line["n"] for line in await client.lines()] == [4]
+
+
+LINE_BREAKS = "\n \r \v \f \x1c \x1d \x1e \x85 \u2028 \u2029"
+
+
+@pytest.mark.parametrize("body_in_lines", [False, True], ids=["as sent", "written anew"])
+async def test_a_journal_line_is_one_line_for_every_reader(body_in_lines: bool) -> None:
+    event = {"app_id": "1", "identity": f"ann{LINE_BREAKS}", "event": LINE_BREAKS}
+    body = msgspec.json.encode(event | {"properties": {LINE_BREAKS: "…"}})
+    body = msgspec.json.format(body, indent=1) if body_in_lines else body
+    async with served() as client:
+        async with client.session.post(f"{client.url}/api/track?a=\u2028", data=body) as response:
+            assert response.status == 200
+        async with client.session.get(f"{client.url}/journal") as response:
+            text = await response.text()
+        async with client.session.get(f"{client.url}/journal/stream?since=0") as stream:
+            await stream.content.readuntil(b"\n\n")
+            streamed = (await stream.content.readuntil(b"\n\n")).decode()
+    [line] = text.splitlines()
+    assert msgspec.json.decode(line)["body"] == msgspec.json.decode(body)
+    assert streamed.splitlines() == ["id: 1", f"data: {line}", ""]
 
 
 async def test_users_and_events_are_paged() -> None:

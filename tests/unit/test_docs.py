@@ -409,6 +409,25 @@ def test_samples_of_the_workspace_are_accepted(page: Path) -> None:
             assert parse(fence[2], catalog=CATALOG_SETTINGS, environment=environment)["sources"]
 
 
+def test_the_readme_shows_every_setting() -> None:
+    """Its annotated sample holds every key there is, and what stands behind a `#` is accepted too."""
+    *_, (_, sample) = _FENCE.findall(section(text_of("README.md"), "headgate.yaml"))
+    text = re.sub(r"^( +)# (?=\w+: )", r"\1", sample, flags=re.MULTILINE)
+    environment = dict.fromkeys(variables.names(text), "a-value")
+    assert parse(text, catalog=CATALOG_SETTINGS, environment=environment)["sources"]
+    keys = set(re.findall(r"(?:^[ -]*|\{)(\w+):", text, re.MULTILINE))
+    known = {one.name for _, one in flat_settings((*table.WORKSPACE, *SETTINGS), "", deep=True)}
+    assert known - keys == set()
+
+
+def test_the_readme_shows_the_settings_of_heap_at_their_defaults() -> None:
+    """Its annotated sample changes no setting by being copied."""
+    *_, (_, sample) = _FENCE.findall(section(text_of("README.md"), "headgate.yaml"))
+    [destination] = parse(sample, catalog=CATALOG_SETTINGS, environment={})["destinations"]
+    given = destination["settings"]
+    assert with_defaults(SETTINGS, given) == with_defaults(SETTINGS, {"appId": given["appId"]})
+
+
 def test_the_examples_of_the_mapping_come_out_as_written() -> None:
     """Each row: traits or properties, and what Heap is sent by either mapping."""
     page = text_of("docs/mapping.md")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from headgate.cli.console import AsJson, print_json, usage_error
+from headgate.cli.console import AsJson, no, print_json, usage_error
 
 
 def send(
@@ -35,7 +35,9 @@ def send(
 
     Posts as Segment's libraries do, and says how it was received. People visit, look at
     products, sign up and buy, in the words of Segment's ecommerce spec. Without --messages and
-    --seconds it goes on until Ctrl-C. A message that is not accepted makes the exit status 1.
+    --seconds it goes on until Ctrl-C. What is not accepted is tried again, never after --seconds.
+    A message that is not accepted in the end makes the exit status 1. An address that refuses every
+    connection from the start ends the run within three seconds.
 
     \b
     Example:
@@ -63,5 +65,7 @@ def send(
         print_json(summary.as_dict())
     else:
         print(report(summary), flush=True)
+    if summary.refused and not summary.answered:
+        raise no(f"nobody answers at {url}; is Headgate running there?")
     if summary.refused:
         raise typer.Exit(1)

@@ -44,9 +44,14 @@ def apply(
     Example:
       headgate apply headgate.yaml --data-dir /var/lib/headgate
     """
-    from headgate.control import use_workspace
+    from headgate.control import check_workspace, use_workspace
 
-    version, lines = _commit(_checked(file), data_dir)
+    document = _checked(file)
+    if misfit := check_workspace(data_dir, document, timeout):
+        if as_json:
+            print_json({"version": None, "changes": [], "server": "refused", "trouble": misfit})
+        raise no(f"the running server cannot use {file}, nothing was changed\n{misfit}")
+    version, lines = _commit(document, data_dir)
     why_not = use_workspace(data_dir, version, timeout)
     if as_json:
         state = "stopped" if why_not is None else "using" if not why_not else "trouble"

@@ -36,7 +36,8 @@ Journal    GET  /journal         JSON lines; ?since=N ?limit=N ?path=P ?identity
            GET  /journal/stream  the same live, as server-sent events; ?since=N
            DELETE /journal       forget it
 State      GET  /users           ?app_id=A ?after=NUMBER ?limit=N
-           GET  /users/IDENTITY  properties, and events in order of arrival; ?app_id=A
+           GET  /users/IDENTITY  properties, and events in order of arrival; ?app_id=A,
+                               without which 409 when several apps hold the identity
            GET  /events          ?app_id=A ?event=NAME ?after=N ?limit=N
            GET  /accounts  /summary  /health
            POST /reset           forget everything
@@ -133,11 +134,11 @@ class _Control:
         found = self._sandbox.store.find(identity, request.query_params.get("app_id"))
         if len(found) == 1:
             return _json(_in_full(found[0]))
-        error = f"no user {identity!r}"
-        if found:
-            names = ", ".join(user.app_id for user in found)
-            error = f"several apps hold {identity!r} ({names}); add ?app_id="
-        return _json({"error": error}, 404)
+        if not found:
+            return _json({"error": f"no user {identity!r}"}, 404)
+        apps = [user.app_id for user in found]
+        error = f"{len(apps)} apps hold {identity!r} ({', '.join(apps)}); add ?app_id={apps[0]}"
+        return _json({"error": error, "app_ids": apps}, 409)
 
     async def events(self, request: Request) -> Response:
         asked = request.query_params

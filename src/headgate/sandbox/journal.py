@@ -4,6 +4,9 @@ Verdicts: `stored` (accepted, with effect or not), `rejected` (refused by a rule
 documented limit), `fault` (a scripted answer was played instead of Heap's own), `served` (a script, a
 token, a status). `n` starts at 1 and never restarts while the process lives, so a gap means entries
 were dropped or cleared.
+
+A line stays one line for every reader: JSON text may hold U+0085, U+2028 and U+2029 as they are, but
+Python's `str.splitlines` and others break lines there, so they are escaped.
 """
 
 import asyncio
@@ -17,6 +20,13 @@ import msgspec
 from headgate.sandbox import rows
 from headgate.sandbox.exchange import Outcome, Request
 from headgate.sandbox.faults import path_fits
+
+# In UTF-8; inside valid UTF-8 these bytes are never part of anything else.
+_LINE_BREAKS = (
+    (b"\xc2\x85", rb"\u0085"),
+    (b"\xe2\x80\xa8", rb"\u2028"),
+    (b"\xe2\x80\xa9", rb"\u2029"),
+)
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -192,7 +202,7 @@ def line(entry: Entry) -> bytes:
     body = rows.decode(entry.body)
     is_json = body is not None or entry.body.strip() == b"null"
     one_line = is_json and b"\n" not in entry.body and b"\r" not in entry.body
-    return msgspec.json.encode(
+    encoded = msgspec.json.encode(
         _Line(
             n=entry.n,
             at=entry.at,
@@ -216,3 +226,6 @@ def line(entry: Entry) -> bytes:
             raw_base64=None if is_json else base64.b64encode(entry.body).decode(),
         )
     )
+    for character, escaped in _LINE_BREAKS:
+        encoded = encoded.replace(character, escaped)
+    return encoded

@@ -5,7 +5,8 @@ connection is a lane with people of its own and posts one request after another,
 messages arrive in the order in which they happened, and the same plan always sends the same messages.
 
 A request that cannot be taken (429, 503, no answer) is sent again with the same messageIds and a new
-sentAt, after the wait that the answer asks for, otherwise after one that doubles.
+sentAt, after the wait that the answer asks for, otherwise after one that doubles. Too many
+retries end that, the stop, the end of `seconds`, and an address where nobody has answered at all.
 """
 
 import asyncio
@@ -40,7 +41,14 @@ _WHOLE_SECONDS = re.compile(r"[0-9]{1,9}")
 _RETRIED_4XX = frozenset({408, 410, 429, 460})
 _FINAL_5XX = frozenset({501, 505})
 
-_TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5, sock_connect=5, sock_read=15)
+_ATTEMPT_S = 15.0
+_CONNECT_S = 5.0
+_LAST_ANSWER_S = 1.5  # after the end of `seconds`, for what is in flight: most of it has been taken
+
+# Until somebody answers: a wrong address is told soon, a server that is just starting is waited for.
+_FIRST_ANSWER_S = 2.5
+_LONGEST_WAIT_FOR_FIRST_S = 0.5
+
 _NO_ANSWER = "no answer"
 
 Wait = Callable[[asyncio.Event, float], Awaitable[None]]
@@ -58,8 +66,9 @@ async def until_stopped(stop: asyncio.Event, seconds: float) -> None:
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to send. Without `messages` and `seconds` it goes on until it is stopped.
 
-    `rate` is in messages per second, 0 = as fast as the gateway takes them. A `batch_size` of 1 posts
-    each message alone to the route of its type.
+    After `seconds` nothing is posted any more, no retry either. `rate` is in messages per second,
+    0 = as fast as the gateway takes them. A `batch_size` of 1 posts each message alone to the route of
+    its type.
     """
 
     url: str
@@ -111,6 +120,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         """The summary as plain data, for `--json`."""
         return msgspec.structs.asdict(self)
 
+    @property
+    def answered(self) -> bool:
+        """Whether anybody has answered, be it with a refusal."""
+        return self.p50_ms is not None
+
 
 def run(plan: Plan, *, clock: Clock) -> Summary:
     """`send` for a command: Ctrl-C ends it with the summary so far, a second one at once."""
@@ -134,7 +148,8 @@ async def send(
 ) -> Summary:
     """Post the traffic of `plan`; what is in flight when `stop` is set is still waited for.
 
-    A terminal on stderr shows the progress, anything else stays silent.
+    An address where nobody has answered within a few seconds ends the run. A terminal on stderr shows
+    the progress, anything else stays silent.
     """
     credentials = b64encode(f"{plan.write_key}:".encode()).decode()
     lanes = min(plan.connections, plan.users)
@@ -142,7 +157,6 @@ async def send(
         async with aiohttp.ClientSession(
             headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
             connector=aiohttp.TCPConnector(limit=lanes),
-            timeout=_TIMEOUT,
         ) as session:
             posting = _Posting(plan, session, clock=clock, stop=stop, wait=wait, advance=advance)
             async with asyncio.TaskGroup() as tasks:
@@ -207,32 +221,47 @@ class _Posting:
             await self._deliver(traffic.take(size))
             self._advance(size)
 
+    def _left_s(self) -> float:
+        """How long until the run's own end."""
+        return math.inf if self._plan.seconds is None else self._plan.seconds - self._elapsed_s()
+
     async def _due(self, batch: int) -> bool:
         """Wait for the batch's turn; false when the run is over before it."""
         due_s = self._plan.due_s(batch)
-        if self._plan.seconds is not None and max(due_s, self._elapsed_s()) >= self._plan.seconds:
-            return False
         pause_s = due_s - self._elapsed_s()
+        if max(pause_s, 0.0) >= self._left_s():
+            return False
         if pause_s > 0:
             await self._wait(self._stop, pause_s)
         return not self._stop.is_set()
 
     async def _deliver(self, messages: Sequence[Message]) -> None:
-        """Post the messages until they are accepted, refused for good, or tried often enough."""
+        """Post the messages until they are accepted, refused for good, or tried often or long enough."""
         self._sent += len(messages)
         for attempt in count():
             status, retry_after_s = await self._post(messages, attempt)
             if status == "200":
                 self._accepted += len(messages)
                 return
-            if not _retried(status) or attempt == _MAX_RETRIES or self._stop.is_set():
+            if not _retried(status) or attempt == _MAX_RETRIES:
+                break
+            if not await self._may_try_again(attempt, retry_after_s):
                 break
             self._retries += 1
-            backoff_s = min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)
-            await self._wait(self._stop, retry_after_s or backoff_s)
         self._refused[status] += len(messages)
         if not self._latencies_ms:  # nobody has ever answered at this address
             self._stop.set()
+
+    async def _may_try_again(self, attempt: int, retry_after_s: int | None) -> bool:
+        """Wait for the next attempt's turn; false when the run is over before it."""
+        left_s, longest_s = self._left_s(), _LONGEST_WAIT_S
+        if not self._latencies_ms:
+            left_s = min(left_s, _FIRST_ANSWER_S - self._elapsed_s())
+            longest_s = _LONGEST_WAIT_FOR_FIRST_S
+        pause_s = retry_after_s or min(_FIRST_WAIT_S * 2**attempt, longest_s)
+        if left_s > 0 and not self._stop.is_set():
+            await self._wait(self._stop, min(pause_s, left_s))
+        return pause_s < left_s and not self._stop.is_set()
 
     async def _post(self, messages: Sequence[Message], attempt: int) -> tuple[str, int | None]:
         """The answer's status and Retry-After in seconds."""
@@ -244,9 +273,12 @@ class _Posting:
             url, body = f"{self._base}/batch", batch_body(messages, sent_ms)
         headers = {"X-Retry-Count": str(attempt)} if attempt else None
         began_s = self._clock.monotonic_s()
+        timeout = aiohttp.ClientTimeout(
+            total=min(_ATTEMPT_S, max(0.0, self._left_s()) + _LAST_ANSWER_S), connect=_CONNECT_S
+        )
         try:
             async with self._session.post(
-                url, data=body, headers=headers, allow_redirects=False
+                url, data=body, headers=headers, allow_redirects=False, timeout=timeout
             ) as answer:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError):
@@ -295,7 +327,7 @@ def _percentile(ascending: Sequence[float], share: float) -> float | None:
 
 def _meaning(status: str) -> str:
     if status == _NO_ANSWER:
-        return "no answer; is Headgate listening at this address?"
+        return "no answer."
     return f"last answer {status}."
 
 

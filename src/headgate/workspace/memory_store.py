@@ -35,7 +35,7 @@ class MemoryWorkspaceStore:
 
     def destination_ids(self, number: int) -> dict[str, int]:
         self.at(number)
-        return {stay.slug: stay.id for stay in self._stays if _covers(stay, number)}
+        return {stay.slug: stay.id for stay in self._stays if stay.covers(number)}
 
     def destination_history(self) -> list[DestinationStay]:
         return list(self._stays)
@@ -78,9 +78,3 @@ class MemoryWorkspaceStore:
             if slug not in present:
                 self._stays.append(DestinationStay(len(self._stays) + 1, slug, number, None))
         return number
-
-
-def _covers(stay: DestinationStay, number: int) -> bool:
-    return stay.first_version <= number and (
-        stay.last_version is None or stay.last_version >= number
-    )

@@ -32,6 +32,14 @@ class DestinationStay(msgspec.Struct, frozen=True):
     first_version: int
     last_version: int | None
 
+    def covers(self, number: int) -> bool:
+        """Whether the destination is in the version of this number."""
+        return self.first_version <= number and not self.ended_before(number)
+
+    def ended_before(self, number: int) -> bool:
+        """Whether the destination was gone by the version of this number."""
+        return self.last_version is not None and self.last_version < number
+
 
 class WorkspaceReader(Protocol):
     """What commands and the server read. Every method may raise `StoreBusy` or `UnusableStore`."""

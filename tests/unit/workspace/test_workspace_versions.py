@@ -10,7 +10,7 @@ from headgate.workspace.document import as_workspace
 from headgate.workspace.errors import InvalidWorkspace, StoreBusy, UnknownVersion
 from headgate.workspace.memory_store import MemoryWorkspaceStore
 from headgate.workspace.model import Workspace
-from headgate.workspace.store import Version
+from headgate.workspace.store import DestinationStay, Version
 from headgate.workspace.versions import CAPACITY, Versions
 
 
@@ -58,17 +58,63 @@ def test_the_current_version_is_expanded_and_complete() -> None:
     }
 
 
-def test_the_current_version_needs_its_variables() -> None:
+def test_the_newest_version_needs_its_variables() -> None:
     """A server that is started without a secret says which and where."""
     store = MemoryWorkspaceStore(ManualClock())
     committed(store, sources=[source()], destinations=[destination(deletionApiKey="${KEY}")])
     with pytest.raises(InvalidWorkspace) as refused:
-        versions(store).current()
+        versions(store).newest()
     assert str(refused.value) == (
         "expected the environment variable KEY, found it not set,"
         " at destinations[0].settings.deletionApiKey (the workspace);"
         " set it, or write $${ for the characters ${ themselves"
     )
+
+
+def test_the_current_version_is_the_newest_that_fits() -> None:
+    """What cannot be used is passed over, as often as needed, and what fits again is used again."""
+    store = MemoryWorkspaceStore(ManualClock())
+    fits = committed(store, sources=[source()], destinations=[destination(appId="7")])
+    for needs in ({"appId": "${APP}"}, {"appId": "${APP}", "deletionApiKey": "${KEY}"}):
+        committed(store, sources=[source()], destinations=[destination(**needs)])
+    reader = versions(store)
+    assert reader.current().number == fits
+    assert reader.current().workspace.destinations[0].settings["appId"] == "7"
+    assert versions(store, APP="8").current().number == fits + 1
+    again = committed(store, sources=[source()], destinations=[destination(appId="9")])
+    assert reader.current().number == again
+
+
+def test_a_workspace_that_never_fitted_is_empty() -> None:
+    """Version 0 needs nothing."""
+    store = MemoryWorkspaceStore(ManualClock())
+    committed(store, sources=[source()], destinations=[destination(appId="${APP}")])
+    ready = versions(store).current()
+    assert (ready.number, ready.destination_ids) == (0, {})
+
+
+def test_looking_back_is_done_once() -> None:
+    """Delivery asks again and again, and neither versions nor the environment change."""
+    store = CountingStore(ManualClock())
+    committed(store, sources=[source()])
+    committed(store, sources=[source()], destinations=[destination(appId="${APP}")])
+    reader = versions(store)
+    reader.current()
+    store.reads = 0
+    assert reader.current().number == 1
+    assert store.reads == 0
+
+
+def test_the_history_ends_with_the_current_version() -> None:
+    """A version that cannot be used has neither removed a destination nor added one."""
+    store = MemoryWorkspaceStore(ManualClock())
+    committed(store, sources=[source()], destinations=[destination("gone"), destination("kept")])
+    committed(store, sources=[source()], destinations=[destination("kept")])
+    committed(store, sources=[source()], destinations=[destination("new", appId="${APP}")])
+    gone, kept = DestinationStay(1, "gone", 1, 1), DestinationStay(2, "kept", 1, None)
+    assert versions(store).destination_history() == [gone, kept]
+    fitting = versions(store, **ENVIRONMENT)
+    assert fitting.destination_history() == store.destination_history()
 
 
 def test_a_version_of_the_past_is_never_refused() -> None:
