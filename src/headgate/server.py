@@ -46,6 +46,7 @@ from headgate.workspace.errors import WorkspaceError
 from headgate.workspace.file import digest, parse, read_text
 from headgate.workspace.model import Document, Workspace
 from headgate.workspace.sqlite_store import SqliteWorkspaceStore
+from headgate.workspace.store import WorkspaceStore
 from headgate.workspace.versions import Versions
 
 _LOCK_TIMEOUT_S = 15.0
@@ -78,11 +79,15 @@ def serve(options: ServeOptions, started: Callable[[str, str], None] | None = No
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(_lock(options.data_dir))
-            public = held.enter_context(listen(options.host, options.port))
-            private = held.enter_context(
-                _listen_after_worker(options.app_port, options.data_dir / "worker.lock")
-            )
-            apply_config(options)  # last, so that a refused start leaves the workspace as it was
+            store = SqliteWorkspaceStore(options.data_dir / "workspace.db", SystemClock())
+            with contextlib.closing(store):
+                wanted = _file_to_apply(options.config, store)
+                public = held.enter_context(listen(options.host, options.port))
+                private = held.enter_context(
+                    _listen_after_worker(options.app_port, options.data_dir / "worker.lock")
+                )
+                if wanted is not None:  # last, so that a refused start leaves the workspace as it was
+                    _apply(*wanted, store)
         except Locked:
             return _refuse(f"another server runs on {options.data_dir}; stop it first")
         except OSError as error:
@@ -96,21 +101,22 @@ def _lock(data_dir: Path) -> Lock:
     return hold(data_dir / "gateway.lock", _LOCK_TIMEOUT_S, lambda: answers(data_dir))
 
 
-def apply_config(options: ServeOptions) -> None:
-    """Applies the file when its content differs from the one that was applied last."""
-    store = SqliteWorkspaceStore(options.data_dir / "workspace.db", SystemClock())
-    with contextlib.closing(store):
-        if options.config is None:
-            return
-        text = read_text(options.config)
-        if digest(text) == store.applied_file_digest():
-            return
-        document = parse(
-            text, catalog=_SETTINGS, environment=os.environ, origin=options.config.name
-        )
-        before = store.current().document
-        store.commit(document, actor="serve", applied_digest=digest(text))
-        print(as_text(changes(before, document, _SETTINGS)), file=sys.stderr)
+def _file_to_apply(config: Path | None, store: WorkspaceStore) -> tuple[Document, str] | None:
+    """The file's document and digest; None when there is no file, or it is the one applied last."""
+    if config is None:
+        return None
+    text = read_text(config)
+    if digest(text) == store.applied_file_digest():
+        return None
+    document = parse(text, catalog=_SETTINGS, environment=os.environ, origin=config.name)
+    return document, digest(text)
+
+
+def _apply(document: Document, applied_digest: str, store: WorkspaceStore) -> None:
+    """Makes the document the newest version, and says what that changes."""
+    before = store.current().document
+    store.commit(document, actor="serve", applied_digest=applied_digest)
+    print(as_text(changes(before, document, _SETTINGS)), file=sys.stderr)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -28,6 +28,7 @@ _WITNESS = struct.Struct("<QI")
 _MAX_CHUNK = 64
 _NO_SEGMENT = 2**63 - 1
 _FREE_FLOOR_BYTES = 8 * 1024 * 1024
+_LARGE_REQUEST_BYTES = 1024 * 1024  # a health that says yes must hold for the next request, too
 _OPEN_SEGMENTS = 4
 
 MAX_SEGMENT_BYTES = 512 * 1024 * 1024
@@ -175,7 +176,7 @@ class SqliteStorage(SqliteReadStorage):
 
     def trouble(self) -> str:
         try:
-            self._refuse_when_nearly_full(0)
+            self._refuse_when_nearly_full(_LARGE_REQUEST_BYTES)
             if self._failure:
                 self._probe()
         except LogFull as error:
@@ -263,7 +264,7 @@ class SqliteStorage(SqliteReadStorage):
         if free < _FREE_FLOOR_BYTES + wanted_bytes:
             raise LogFull(
                 f"the disk is full: {free // 1024} KiB free in {self._directory}, "
-                f"{_FREE_FLOOR_BYTES // 1024} KiB needed"
+                f"{(_FREE_FLOOR_BYTES + wanted_bytes) // 1024} KiB needed"
             )
 
     def _probe(self) -> None:
