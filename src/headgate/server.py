@@ -86,12 +86,14 @@ def serve(options: ServeOptions, started: Callable[[str, str], None] | None = No
                 private = held.enter_context(
                     _listen_after_worker(options.app_port, options.data_dir / "worker.lock")
                 )
-                if wanted is not None:  # last, so that a refused start leaves the workspace as it was
+                if (
+                    wanted is not None
+                ):  # last, so that a refused start leaves the workspace as it was
                     _apply(*wanted, store)
         except Locked:
             return _refuse(f"another server runs on {options.data_dir}; stop it first")
         except OSError as error:
-            return _refuse(f"{error}; choose another port with --port and --app-port")
+            return _refuse(f"{error}; choose another with --port or --app-port")
         except WorkspaceError as error:
             return _refuse(str(error))
         return uvloop.run(_Gateway(options, public, private).run(started or _say_started))

@@ -24,9 +24,14 @@ def send(
         float, typer.Option(help="Messages per second; 0: as fast as it goes.", min=0, metavar="N")
     ] = 0,
     batch_size: Annotated[
-        int,
-        typer.Option(help="Messages per request; 1: each alone.", min=1, max=2500, metavar="N"),
-    ] = 20,
+        int | None,
+        typer.Option(
+            help="Messages per request; 1: each alone. By default 20, fewer at a low rate.",
+            min=1,
+            max=2500,
+            metavar="N",
+        ),
+    ] = None,
     users: Annotated[int, typer.Option(help="How many people act.", min=1, metavar="N")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed sends the same.", metavar="N")] = 0,
     as_json: AsJson = False,
@@ -53,7 +58,7 @@ def send(
             messages=messages,
             seconds=seconds,
             rate=rate,
-            batch_size=batch_size,
+            batch_size=batch_size or _batch_size(rate),
             users=users,
             seed=seed,
         )
@@ -69,3 +74,8 @@ def send(
         raise no(f"nobody answers at {url}; is Headgate running there?")
     if summary.refused:
         raise typer.Exit(1)
+
+
+def _batch_size(rate: float) -> int:
+    """At a low rate several requests a second rather than one large one now and then."""
+    return min(20, max(1, int(rate / 10))) if rate else 20

@@ -45,8 +45,12 @@ def parse(
 ) -> Document:
     """The canonical document of a headgate.yaml; raises `InvalidWorkspace` with every problem.
 
-    Variables must be set and their values fit, yet the document keeps them as written.
+    Variables must be set and their values fit, yet the document keeps them as written. A file without
+    any content is refused: more often it was cut off on its way than meant to remove everything.
     """
+    if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
+        hint = "to remove everything, write sources: []"
+        raise InvalidWorkspace([Problem("a workspace", "an empty file", "", origin, hint=hint)])
     root, problems = from_yaml(text, origin)
     report = Report(root, origin, problems)
     return checked_tree(root, report=report, catalog=catalog, environment=environment)

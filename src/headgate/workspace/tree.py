@@ -128,7 +128,7 @@ def _refuse_unreadable(text: str, origin: str) -> None:
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str, origin: str) -> Problem:
     mark = error.problem_mark or error.context_mark
-    found = ", ".join(part for part in (error.problem, error.context) if part)
+    found = "a mistake: " + ", ".join(part for part in (error.problem, error.context) if part)
     if mark is None:
         return Problem("YAML", found, "", origin)
     lines = text.splitlines()

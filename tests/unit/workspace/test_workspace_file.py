@@ -74,10 +74,17 @@ engage:
     assert "retention" not in document
 
 
-@pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}", "sources:\ndestinations: []\n"])
-def test_a_file_that_says_nothing_is_an_empty_workspace(text: str) -> None:
-    """An empty file, empty lists and nulls configure nothing."""
+@pytest.mark.parametrize("text", ["{}", "sources: []", "sources:\ndestinations: []\n"])
+def test_a_file_that_names_nothing_is_an_empty_workspace(text: str) -> None:
+    """Empty lists and nulls configure nothing."""
     assert parsed(text) == {"sources": [], "destinations": []}
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "# nothing yet\n"])
+def test_an_empty_file_is_refused(text: str) -> None:
+    """A file cut off on its way must not remove everything."""
+    with pytest.raises(InvalidWorkspace, match="found an empty file, in headgate.yaml"):
+        parsed(text)
 
 
 def test_what_is_left_out_is_at_its_default() -> None:
