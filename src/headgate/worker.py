@@ -80,7 +80,7 @@ class _Worker:
         self._channel = Channel(line, self._received, self._over.set)
         self._channel.send(UsingWorkspace(self._versions.current().number))
         self._tell_settled(self._delivery.settled_to())
-        web = HttpServer(PrivatePort(self._delivery))
+        web = HttpServer(PrivatePort(self._delivery, self._data_dir / "refused.db"))
         await web.start(private)
 
         await self._over.wait()

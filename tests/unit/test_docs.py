@@ -317,7 +317,7 @@ def test_the_public_routes_are_those_documented() -> None:
 
 def test_the_private_routes_are_those_documented() -> None:
     """Every path of the private port, and no other."""
-    port = PrivatePort(cast("Delivery", None))
+    port = PrivatePort(cast("Delivery", None), Path("refused.db"))
     routes = {route.path for route in port._app.routes if isinstance(route, Route)}
     page = section(text_of("docs/http-api.md"), "The private port")
     assert {code for code in first_codes(page) if code.startswith("/")} == routes

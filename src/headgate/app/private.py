@@ -3,6 +3,7 @@
 Text format: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -11,15 +12,17 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from headgate.delivery.engine import Delivery
+from headgate.eventlog.refused import refusal_counts
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class PrivatePort:
-    """The ASGI application of the private port."""
+    """The ASGI application of the private port. `refused` is the file of what the doors refused."""
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, refused: Path) -> None:
         self._delivery = delivery
+        self._refused = refused
         self._app = Starlette(routes=[Route("/", self._home), Route("/metrics", self._metrics)])
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -48,6 +51,12 @@ class PrivatePort:
         ]
         status = self._delivery.status()
         lines += [
+            "# HELP headgate_refused_total Messages and requests refused at the doors.",
+            "# TYPE headgate_refused_total counter",
+            *(
+                f'headgate_refused_total{{source="{source}",reason="{reason}",status="{answered}"}} {n}'
+                for source, reason, answered, n in refusal_counts(self._refused)
+            ),
             "# HELP headgate_pending Messages read from the log and not settled yet.",
             "# TYPE headgate_pending gauge",
             *(f'headgate_pending{{destination="{one.slug}"}} {one.pending}' for one in status),
