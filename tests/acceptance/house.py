@@ -2,14 +2,22 @@
 
 import http.client
 import json
+import os
+import shutil
 from base64 import b64encode
 from typing import Any, NamedTuple
 
+import pytest
 from heap_view import Heap
 
 from processes import Gateway
 
 WRITE_KEY = "wk_acceptance"
+
+# CI installs curl; elsewhere a machine may do without it.
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None and os.environ.get("CI") != "true", reason="curl is missing"
+)
 ANSWERS_WITHIN_S = 10.0
 
 

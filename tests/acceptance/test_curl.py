@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import pytest
 from front_door import Fault, FrontDoor
 from heap_view import attempts_by_key
-from house import WRITE_KEY, House
+from house import WRITE_KEY, House, needs_curl
+
+pytestmark = needs_curl
 
 SUCCESS = b'{"success": true}'
 _CURL = ["curl", "--silent", "--show-error", "--max-time", "5"]

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from house import needs_curl
 
 from processes import HEADGATE, Child, descendants, eventually, is_running
 
@@ -33,6 +34,7 @@ def demo(taken: list[int], tmp_path: Path) -> Iterator[Child]:
         yield child
 
 
+@needs_curl
 def test_the_pasted_line_arrives_at_heap(demo: Child, taken: list[int]) -> None:
     """What is printed works as it stands, on ports that were free, and the arrival is shown."""
     line, port = demo.says(_CURL).groups()
