@@ -2,7 +2,7 @@
 
 The hot path of everything, so it has no task, no queue and no second write per request: the parser's
 callbacks fill a `Request`, the doors are called with it, and `Exchange.answer` writes the answer at
-once, or when the log's commit is through. Bounds: a head of 64 KiB, a body of 512 KiB (a little more is
+once, or when the log's commit is through. Bounds: a head of 64 KiB, a body of 512 KiB (the rest is
 read and thrown away, so that the sender hears why), 30 s for a request, 128 MiB of bodies in the making.
 """
 
