@@ -10,12 +10,12 @@ import factories
 from headgate.clock import ManualClock
 from headgate.delivery.facts import Attempt, Facts, Outcome, Settled, Waiting
 from headgate.delivery.store import DeliveryStore
-from headgate.delivery.stored import Stored
 from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.interface import Arrival
 from headgate.eventlog.log import BlockLog
 from headgate.eventlog.refused import Refusal, RefusedRing
 from headgate.eventlog.sqlite import SqliteStorage, segment_paths
+from headgate.records.stored import Stored
 from headgate.workspace.document import checked
 from headgate.workspace.sqlite_store import SqliteWorkspaceReader, SqliteWorkspaceStore
 

@@ -21,8 +21,8 @@ from headgate.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from headgate.delivery.audit import Audit
-    from headgate.delivery.status import Status
+    from headgate.records.audit import Audit
+    from headgate.records.status import Status
 
 _NAMED = 20
 _MINUTE_MS = 60_000
@@ -50,8 +50,8 @@ def audit(
     Example:
       headgate audit --from 2026-11-01 --to 2026-12-01
     """
-    from headgate.delivery.audit import audit as prove
-    from headgate.delivery.stretches import Range
+    from headgate.records.audit import audit as prove
+    from headgate.records.stretches import Range
 
     wanted = Range(_time("--from", since), _time("--to", to))
     if any(end is not None and end % _MINUTE_MS for end in wanted):
@@ -141,7 +141,7 @@ def status(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> Non
       headgate status --data-dir /var/lib/headgate
     """
     from headgate.control import answers
-    from headgate.delivery.status import status as look
+    from headgate.records.status import status as look
 
     with opened(data_dir) as stored:
         found = look(stored)

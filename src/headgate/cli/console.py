@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from headgate.delivery.stored import Stored
+    from headgate.records.stored import Stored
     from headgate.workspace.table import Catalog
 
 DEFAULT_DATA_DIR = Path("headgate-data")
@@ -138,7 +138,7 @@ def opened(data_dir: Path) -> "Iterator[Stored]":
     """A data directory for reading; wrong usage when it is none."""
     import os
 
-    from headgate.delivery.stored import Stored
+    from headgate.records.stored import Stored
     from headgate.workspace.sqlite_store import SqliteWorkspaceReader
 
     workspace = SqliteWorkspaceReader(workspace_path(data_dir))

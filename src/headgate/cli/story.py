@@ -17,7 +17,7 @@ from headgate.cli.console import (
 )
 
 if TYPE_CHECKING:
-    from headgate.delivery.trace import Attempt, Decision, Outcome, Story, Trace
+    from headgate.records.trace import Attempt, Decision, Outcome, Story, Trace
 
 _STYLES = {
     "arrived": "bold",
@@ -48,8 +48,8 @@ def trace(
     Example:
       headgate trace 022bb90c-bbac-11e4-8dfc-aa07a5b093db
     """
-    from headgate.delivery.trace import trace as find
     from headgate.destinations.catalog import CATALOG
+    from headgate.records.trace import trace as find
 
     message_id = message_id.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     with opened(data_dir) as stored:

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from data_dirs import NOW_MS, DataDir, destination, source
-from headgate.delivery import stretches
-from headgate.delivery.audit import Audit, audit, pending
 from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED
 from headgate.delivery.store import DeliveryReader
-from headgate.delivery.stretches import Range
 from headgate.eventlog.block import StoredBlock
 from headgate.eventlog.sqlite import SqliteReadStorage
+from headgate.records import stretches
+from headgate.records.audit import Audit, audit, pending
+from headgate.records.stretches import Range
 
 MINUTE_MS = 60_000
 
@@ -134,7 +134,7 @@ def test_only_so_many_broken_messages_are_named(
     stored: DataDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The list is bounded, the count is exact."""
-    monkeypatch.setattr("headgate.delivery.audit.MAX_NAMED", 2)
+    monkeypatch.setattr("headgate.records.audit.MAX_NAMED", 2)
     stored.accept("a", "b", "c")
     stored.pass_by(3)
     result = audited(stored)

@@ -8,8 +8,8 @@ import pytest
 import factories
 from data_dirs import NOW_MS, DataDir, destination, source
 from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED
-from headgate.delivery.trace import Story, Trace, trace
 from headgate.destinations.catalog import CATALOG
+from headgate.records.trace import Story, Trace, trace
 from headgate.spec.timestamps import iso_ms
 
 

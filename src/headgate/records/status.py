@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from headgate.delivery.audit import pending
 from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED
-from headgate.delivery.stored import Stored
 from headgate.eventlog.block import Block
 from headgate.eventlog.refused import refusal_counts
 from headgate.eventlog.sqlite import sqlite_reader
 from headgate.eventlog.survey import survey
+from headgate.records.audit import pending
+from headgate.records.stored import Stored
 from headgate.spec.timestamps import iso_ms
 from headgate.workspace.model import Destination
 

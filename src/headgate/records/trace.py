@@ -14,12 +14,12 @@ from headgate.delivery.facts import DELIVERED, DISCARDED
 from headgate.delivery.owing import Owing
 from headgate.delivery.routing import Router
 from headgate.delivery.store import DeliveryReader, TracedAttempt, TracedOutcome
-from headgate.delivery.stored import AT_THE_DOOR, Stored
 from headgate.destinations.interface import Destination as Kind
 from headgate.destinations.interface import Discard, Row
 from headgate.eventlog.block import Block, Entry, id_hash
 from headgate.eventlog.refused import Refusal, refusals_of
 from headgate.eventlog.survey import survey
+from headgate.records.stored import AT_THE_DOOR, Stored
 from headgate.spec.message import normalize
 from headgate.spec.reasons import REASONS
 from headgate.spec.repair import DECODE_ERRORS

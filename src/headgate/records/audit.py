@@ -24,8 +24,13 @@ import numpy.typing as npt
 from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED
 from headgate.delivery.owing import Owing
 from headgate.delivery.store import DeliveryReader
-from headgate.delivery.stored import AT_THE_DOOR, Stored
-from headgate.delivery.stretches import (
+from headgate.eventlog.block import Block, BrokenBlock
+from headgate.eventlog.log import BlockReader
+from headgate.eventlog.refused import refusal_counts
+from headgate.eventlog.sqlite import sqlite_reader
+from headgate.eventlog.survey import Damage, survey
+from headgate.records.stored import AT_THE_DOOR, Stored
+from headgate.records.stretches import (
     STRETCH,
     UNREADABLE,
     Kinds,
@@ -34,11 +39,6 @@ from headgate.delivery.stretches import (
     stretches,
     within,
 )
-from headgate.eventlog.block import Block, BrokenBlock
-from headgate.eventlog.log import BlockReader
-from headgate.eventlog.refused import refusal_counts
-from headgate.eventlog.sqlite import sqlite_reader
-from headgate.eventlog.survey import Damage, survey
 from headgate.spec.message import normalize
 from headgate.spec.repair import DECODE_ERRORS
 from headgate.spec.timestamps import iso_ms
