@@ -29,7 +29,7 @@ def stored(tmp_path: Path) -> DataDir:
 def small_stretches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Stretches of four messages, so that a handful crosses their borders."""
     for module in ("stretches", "audit"):
-        monkeypatch.setattr(f"headgate.delivery.{module}.STRETCH", 4)
+        monkeypatch.setattr(f"headgate.records.{module}.STRETCH", 4)
     yield
 
 
