@@ -19,6 +19,34 @@ def load_schema(package: str) -> str:
     return files(package).joinpath("schema.sql").read_text()
 
 
+def load_migrations(package: str) -> list[str]:
+    """The text of each of a package's migrations, in the order in which they run."""
+    folder = files(package).joinpath("migrations")
+    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
+    return [folder.joinpath(name).read_text() for name in names]
+
+
+def schema_version(db: sqlite3.Connection) -> int:
+    """How many migrations have run: PRAGMA user_version."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def migrate(db: sqlite3.Connection, package: str) -> None:
+    """Runs the migrations that have not run, all or none. For a store with one writer."""
+    migrations = load_migrations(package)
+    missing = migrations[schema_version(db) :]
+    if not missing:
+        return
+    try:
+        db.executescript(
+            f"BEGIN IMMEDIATE; {' '.join(missing)} PRAGMA user_version = {len(migrations)}; COMMIT;"
+        )
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """A connection that cannot write, for any thread; sqlite3.OperationalError when there is no such file.
 

@@ -38,7 +38,7 @@ from headgate.delivery.lanes import (
 )
 from headgate.delivery.ledger import Ledger
 from headgate.delivery.progress import Progress
-from headgate.delivery.store import Retry
+from headgate.delivery.reader import Retry
 
 MAX_IN_FLIGHT = 4
 MAX_RETRYING = 3  # one is for what is new: retries that time out never take all

@@ -119,9 +119,11 @@ class Delivery:
     def counts(self) -> list[tuple[str, str, str, int]]:
         """(destination, outcome, reason, messages), from the facts on disk."""
         counted: Counter[tuple[str, str, str]] = Counter()
-        for destination, outcome, reason, n in self._store.counts():
-            if destination in self._couriers:
-                counted[self._couriers[destination].name, outcome, reason] += n
+        for one in self._store.tallies():
+            if one.destination in self._couriers:
+                counted[self._couriers[one.destination].name, one.outcome, one.reason] += (
+                    one.recorded
+                )
         return [(*key, n) for key, n in counted.items()]
 
     async def stop(self, within_s: float) -> None:
@@ -156,7 +158,8 @@ class Delivery:
             for seq, retry in self._store.retries_above(connection.id, cursor).items()
             if not progress.is_settled(seq)
         }
-        breaker = Breaker(State(self._store.breakers().get(connection.id, State.CLOSED)))
+        standing = self._store.standings().get(connection.id)
+        breaker = Breaker(State(standing.state) if standing else State.CLOSED)
         courier = Courier(connection, self._tools, progress, retries, breaker)
         self._couriers[connection.id] = courier
         self._tasks[connection.id] = asyncio.get_running_loop().create_task(

@@ -1,14 +1,18 @@
 """What delivery records: outcomes and attempts as facts, in sets of messages. Values, not rows."""
 
+from collections import Counter
 from typing import Literal
 
 import msgspec
 
-Outcome = Literal["delivered", "discarded", "failed"]
+Outcome = Literal["delivered", "discarded", "failed", "replayed"]
 
 DELIVERED: Outcome = "delivered"
 DISCARDED: Outcome = "discarded"
 FAILED: Outcome = "failed"
+REPLAYED: Outcome = (
+    "replayed"  # what was recorded before is taken back: the message is pending again
+)
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -49,7 +53,8 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A message that was given up on, with the row as it was sent."""
+    """A message that was given up on: the row as it was sent, and the message as it is stored
+    (`letters.py`), so that it can be mapped again when the log no longer holds it."""
 
     destination: int
     seq: int
@@ -59,6 +64,30 @@ class DeadLetter(msgspec.Struct, frozen=True):
     at_ms: int
     attempt_id: int | None
     row: bytes
+    message: bytes
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How a destination is doing: delivering, failing or refusing, why, and since when."""
+
+    state: str
+    trouble: str
+    since_ms: int
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """Settled messages of one destination that are to be sent again; `criteria` says which, for people.
+
+    `messages` are their numbers as `replays.py` packs them, `total` is how many they are. Recording it
+    together with a `Settled` of outcome `replayed` makes them pending again.
+    """
+
+    name: str
+    destination: int
+    asked_at_ms: int
+    criteria: str
+    total: int
+    messages: bytes
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -77,7 +106,9 @@ class Spent(msgspec.Struct, frozen=True):
 class Facts(msgspec.Struct):
     """What is recorded together or not at all.
 
-    `cursors` tell how far everything is settled, `breakers` how the destinations are doing.
+    `cursors` tell how far everything is settled, `standings` how the destinations are doing.
+    `replayed` are messages of replays that were settled, by the replay's name and destination; their
+    (destination, number) is in `recovered` when they did not fail again.
     """
 
     attempts: list[Attempt] = []
@@ -86,7 +117,10 @@ class Facts(msgspec.Struct):
     dead_letters: list[DeadLetter] = []
     spent: list[Spent] = []
     cursors: dict[int, int] = {}
-    breakers: dict[int, str] = {}
+    standings: dict[int, Standing] = {}
+    replays: list[Replay] = []
+    replayed: Counter[tuple[str, int]] = msgspec.field(default_factory=Counter)
+    recovered: list[tuple[int, int]] = []
 
     def add(self, other: "Facts") -> None:
         """Take in what follows; a later cursor replaces an earlier one."""
@@ -96,4 +130,7 @@ class Facts(msgspec.Struct):
         self.dead_letters += other.dead_letters
         self.spent += other.spent
         self.cursors |= other.cursors
-        self.breakers |= other.breakers
+        self.standings |= other.standings
+        self.replays += other.replays
+        self.replayed += other.replayed
+        self.recovered += other.recovered

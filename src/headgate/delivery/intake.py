@@ -17,7 +17,7 @@ from headgate.delivery.decoded import Decoded
 from headgate.delivery.facts import DISCARDED, FAILED, Facts, Outcome, Settled
 from headgate.delivery.lanes import Batch, Lanes, Pending, Run
 from headgate.delivery.progress import Progress
-from headgate.delivery.store import Retry
+from headgate.delivery.reader import Retry
 from headgate.delivery.waiting import WaitingList
 from headgate.destinations.interface import Discard, Row
 from headgate.eventlog.block import BrokenBlock

@@ -16,6 +16,7 @@ from headgate.delivery.facts import (
     Outcome,
     Settled,
     Spent,
+    Standing,
     Waiting,
 )
 from headgate.delivery.intake import Intake
@@ -120,7 +121,9 @@ class Ledger:
         self._spent = []
         if self._breaker.state is not self._recorded_state:
             self._recorded_state = self._breaker.state
-            facts.breakers[self._destination] = self._recorded_state.value
+            facts.standings[self._destination] = Standing(
+                self._recorded_state.value, self._breaker.trouble, self._clock.now_ms()
+            )
         return self._recorder.record(facts)
 
     async def _recorded(self, facts: Facts) -> None:
@@ -138,6 +141,7 @@ def _dead_letters(messages: list[Pending], settled: Settled) -> list[DeadLetter]
             at_ms=settled.at_ms,
             attempt_id=settled.attempt_id,
             row=message.row.encoded,
+            message=b"",
         )
         for message in messages
     ]

@@ -6,13 +6,13 @@ SELECT destination, seq FROM cursor;
 -- Everything up to :seq is settled.
 INSERT INTO cursor VALUES (?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq;
 
--- name: breakers
--- How the destinations were doing.
-SELECT destination, state FROM breaker;
+-- name: standings
+-- How the destinations are doing.
+SELECT destination, state, trouble, since_ms FROM standing;
 
--- name: set_breaker
+-- name: set_standing
 -- The destination's state has changed.
-INSERT INTO breaker VALUES (?, ?) ON CONFLICT DO UPDATE SET state = excluded.state;
+INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?);
 
 -- name: forget_waiting
 -- Retry state of messages that are settled by now.
@@ -34,11 +34,49 @@ INSERT INTO waiting
     (destination, attempts, first_attempt_ms, due_at_ms, first_seq, last_seq, positions)
 VALUES (?, ?, ?, ?, ?, ?, ?);
 
+-- name: count_settled
+-- Outcomes by the minute.
+INSERT INTO outcome_count VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET n = n + excluded.n;
+
+-- name: tally_settled
+-- Outcomes over all time: how often recorded, and how many stand.
+INSERT INTO tally VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT DO UPDATE SET recorded = recorded + ?4, standing = standing + ?5;
+
 -- name: add_dead_letter
--- A message that was given up on.
-INSERT INTO dead_letter
-    (destination, seq, message_id, user_id, reason, at_ms, attempt_id, row)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+-- A message that was given up on, perhaps not for the first time.
+INSERT OR REPLACE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: drop_dead_letter
+-- It was sent again, with success.
+DELETE FROM dead_letter WHERE destination = ? AND seq = ?;
+
+-- name: add_replay
+-- Messages to be sent again.
+INSERT INTO replay VALUES (?, ?, ?, ?, ?, 0, NULL, ?);
+
+-- name: replay_progress
+-- Some of them were settled; the last ones end it.
+UPDATE replay SET
+    settled = settled + :n,
+    ended_at_ms = CASE WHEN settled + :n >= total THEN :at_ms END,
+    messages = CASE WHEN settled + :n >= total THEN x'' ELSE messages END
+WHERE name = :name AND destination = :destination;
+
+-- name: replays
+-- Every replay there was, newest first.
+SELECT name, destination, asked_at_ms, criteria, total, settled, ended_at_ms
+FROM replay ORDER BY asked_at_ms DESC, name, destination;
+
+-- name: open_replays
+-- What is still to be sent again, oldest first.
+SELECT name, destination, asked_at_ms, criteria, total, messages
+FROM replay WHERE ended_at_ms IS NULL ORDER BY asked_at_ms, name, destination;
+
+-- name: is_replay_known
+-- Whether a replay was recorded.
+SELECT count(*) FROM replay WHERE name = ? AND destination = ?;
 
 -- name: last_attempt_id
 -- Where the numbering of attempts goes on.
@@ -83,13 +121,62 @@ FROM attempt WHERE destination = :destination AND last_seq >= :seq AND first_seq
 SELECT attempts, first_attempt_ms, due_at_ms, positions
 FROM waiting WHERE destination = :destination AND last_seq >= :seq AND first_seq <= :seq ORDER BY id;
 
--- name: settled_counts
--- How many messages have each outcome. (Replays, which settle twice, are counted by the audit.)
-SELECT destination, outcome, reason, sum(n) FROM settled GROUP BY destination, outcome, reason;
+-- name: tallies
+-- Outcomes over all time: how often recorded, and how many stand.
+SELECT destination, outcome, reason, recorded, standing FROM tally ORDER BY 1, 2, 3;
+
+-- name: minutes
+-- Outcomes by the minute; the range is half-open.
+SELECT minute_ms, destination, outcome, reason, n FROM outcome_count
+WHERE minute_ms >= :from_ms AND minute_ms < :to_ms ORDER BY 1, 2, 3, 4;
+
+-- name: settled_for
+-- The facts behind a figure, newest first; the range is half-open.
+SELECT at_ms, detail, positions FROM settled
+WHERE destination = :destination AND outcome = :outcome AND reason = :reason
+  AND at_ms >= :from_ms AND at_ms < :to_ms
+ORDER BY at_ms DESC, id DESC;
+
+-- name: dead_letters
+-- Those that fit, newest first; what is null does not matter.
+SELECT destination, seq, message_id, user_id, reason, at_ms, attempt_id, row, message
+FROM dead_letter
+WHERE (:destination IS NULL OR destination = :destination)
+  AND (:reason IS NULL OR reason = :reason)
+  AND (:user_id IS NULL OR user_id = :user_id)
+  AND (:message_id IS NULL OR message_id = :message_id)
+  AND (:from_ms IS NULL OR at_ms >= :from_ms)
+  AND (:to_ms IS NULL OR at_ms < :to_ms)
+ORDER BY at_ms DESC, seq DESC;
+
+-- name: dead_letter_at
+-- One of them.
+SELECT message FROM dead_letter WHERE destination = ? AND seq = ?;
+
+-- name: attempt
+-- One request.
+SELECT id, started_at_ms, ended_at_ms, url, status, error, answer, request
+FROM attempt WHERE id = ?;
 
 -- name: settled_ends
 -- Up to where each destination has outcomes.
 SELECT destination, max(last_seq) FROM settled GROUP BY destination;
+
+-- name: forget_attempts
+-- Some requests of messages that the log no longer holds.
+DELETE FROM attempt WHERE id IN (
+    SELECT id FROM attempt WHERE destination = :destination AND last_seq < :first_seq LIMIT :limit
+);
+
+-- name: forget_settled
+-- Some outcomes of messages that the log no longer holds.
+DELETE FROM settled WHERE id IN (
+    SELECT id FROM settled WHERE destination = :destination AND last_seq < :first_seq LIMIT :limit
+);
+
+-- name: forget_counts
+-- Figures of minutes long gone.
+DELETE FROM outcome_count WHERE minute_ms < :before_ms;
 
 -- name: settled_within
 -- The facts that touch a range of messages, in the order in which they were recorded.

@@ -1,16 +1,20 @@
--- What became of the messages, destination by destination. Written by delivery alone.
--- Positions are packed sets of message numbers (positions.py); first_seq and last_seq bound them.
+-- What became of the messages, destination by destination: the sum of migrations/, for reading; a test
+-- keeps both equal. Written by delivery alone. Positions are packed sets of message numbers
+-- (positions.py); first_seq and last_seq bound them.
 
--- Everything up to `seq` is settled for the destination.
+-- Everything up to `seq` is settled for the destination, replays apart.
 CREATE TABLE cursor (
     destination INTEGER PRIMARY KEY,
     seq         INTEGER NOT NULL
 ) STRICT;
 
--- Whether the destination is delivering, failing or refusing; absent while it has always been delivering.
-CREATE TABLE breaker (
+-- Whether the destination is delivering, failing or refusing, why, and since when; absent while it has
+-- always been delivering.
+CREATE TABLE standing (
     destination INTEGER PRIMARY KEY,
-    state       TEXT    NOT NULL
+    state       TEXT    NOT NULL,
+    trouble     TEXT    NOT NULL,
+    since_ms    INTEGER NOT NULL
 ) STRICT;
 
 -- One request as sent, and what came back.
@@ -29,13 +33,15 @@ CREATE TABLE attempt (
     last_seq      INTEGER NOT NULL,
     positions     BLOB    NOT NULL
 ) STRICT;
-CREATE INDEX attempt_by_seq ON attempt (destination, last_seq);
+CREATE INDEX attempt_by_seq ON attempt (destination, last_seq, first_seq);
 
--- An outcome and the messages that have it. A later row for the same message wins.
+-- An outcome and the messages that have it; `replayed` takes the earlier one back: they are pending
+-- again. A later row for the same message wins.
 CREATE TABLE settled (
     id          INTEGER PRIMARY KEY,
     destination INTEGER NOT NULL,
-    outcome     TEXT    NOT NULL CHECK (outcome IN ('delivered', 'discarded', 'failed')),
+    outcome     TEXT    NOT NULL
+        CHECK (outcome IN ('delivered', 'discarded', 'failed', 'replayed')),
     reason      TEXT    NOT NULL,
     detail      TEXT    NOT NULL,
     at_ms       INTEGER NOT NULL,
@@ -45,7 +51,29 @@ CREATE TABLE settled (
     last_seq    INTEGER NOT NULL,
     positions   BLOB    NOT NULL
 ) STRICT;
-CREATE INDEX settled_by_seq ON settled (destination, last_seq);
+CREATE INDEX settled_by_seq ON settled (destination, last_seq, first_seq);
+CREATE INDEX settled_by_reason ON settled (destination, outcome, reason, at_ms);
+
+-- How many messages were given an outcome, by the minute. Opened by `settled_by_reason`.
+CREATE TABLE outcome_count (
+    minute_ms   INTEGER NOT NULL,
+    destination INTEGER NOT NULL,
+    outcome     TEXT    NOT NULL,
+    reason      TEXT    NOT NULL,
+    n           INTEGER NOT NULL,
+    PRIMARY KEY (minute_ms, destination, outcome, reason)
+) STRICT, WITHOUT ROWID;
+
+-- The same over all time: how often it was recorded, and how many messages have it now. They differ
+-- by what was replayed.
+CREATE TABLE tally (
+    destination INTEGER NOT NULL,
+    outcome     TEXT    NOT NULL,
+    reason      TEXT    NOT NULL,
+    recorded    INTEGER NOT NULL,
+    standing    INTEGER NOT NULL,
+    PRIMARY KEY (destination, outcome, reason)
+) STRICT, WITHOUT ROWID;
 
 -- Messages that were tried and will be tried again. A later row for the same message wins.
 CREATE TABLE waiting (
@@ -69,9 +97,9 @@ CREATE TABLE spending (
     rows        BLOB    NOT NULL
 ) STRICT;
 
--- Failed messages with their own bytes: they outlive the log.
+-- Failed messages with their own bytes, which outlive the log: the row as it was sent last, and the
+-- message with its envelope, to be mapped anew (empty when an older Headgate recorded it).
 CREATE TABLE dead_letter (
-    id          INTEGER PRIMARY KEY,
     destination INTEGER NOT NULL,
     seq         INTEGER NOT NULL,
     message_id  TEXT    NOT NULL,
@@ -79,6 +107,23 @@ CREATE TABLE dead_letter (
     reason      TEXT    NOT NULL,
     at_ms       INTEGER NOT NULL,
     attempt_id  INTEGER,
-    row         BLOB    NOT NULL
+    row         BLOB    NOT NULL,
+    message     BLOB    NOT NULL,
+    PRIMARY KEY (destination, seq)
 ) STRICT;
 CREATE INDEX dead_letter_by_message ON dead_letter (message_id);
+CREATE INDEX dead_letter_by_user ON dead_letter (user_id);
+
+-- What people asked to have sent again, one row per destination; `messages` (replays.py) is emptied at
+-- the end. A name is recorded once, however often it is asked for.
+CREATE TABLE replay (
+    name        TEXT    NOT NULL,
+    destination INTEGER NOT NULL,
+    asked_at_ms INTEGER NOT NULL,
+    criteria    TEXT    NOT NULL,
+    total       INTEGER NOT NULL,
+    settled     INTEGER NOT NULL,
+    ended_at_ms INTEGER,
+    messages    BLOB    NOT NULL,
+    PRIMARY KEY (name, destination)
+) STRICT;

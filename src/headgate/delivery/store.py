@@ -1,4 +1,4 @@
-"""The delivery store, `delivery/delivery.db`: facts in, and what a restart, trace and audit need, out.
+"""The delivery store, `delivery/delivery.db`: facts go in here, and come out by `reader.py`.
 
 One process writes it, one thread at a time. A commit is durable when `record` returns.
 """
@@ -6,149 +6,41 @@ One process writes it, one thread at a time. A commit is durable when `record` r
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 import zstandard
 
-from headgate.delivery.facts import Attempt, Facts, Settled, Spent, Waiting
-from headgate.delivery.positions import pack, runs, unpack
-from headgate.queries import connect_read_only, load_queries, load_schema
+from headgate.delivery.facts import REPLAYED, Attempt, DeadLetter, Facts, Replay, Settled, Waiting
+from headgate.delivery.positions import pack
+from headgate.delivery.reader import VERSION, DeliveryReader, OtherStore, other_version
+from headgate.queries import load_queries, migrate, schema_version
 
-_SQL = load_queries("headgate.delivery")
-_VERSION = 1
+_PACKAGE = "headgate.delivery"
+_SQL = load_queries(_PACKAGE)
+_FORGOTTEN_AT_ONCE = 200
+_MINUTE_MS = 60_000
+
 SPENDING_KEPT_MS = 120_000
-_MAX_REQUEST_BYTES = 64 * 1024 * 1024
-
-
-class Retry(NamedTuple):
-    """Where a message stands that was tried and not settled."""
-
-    attempts: int
-    first_attempt_ms: int
-    due_at_ms: int
-
-
-class TracedAttempt(NamedTuple):
-    """An attempt that held a certain message."""
-
-    id: int
-    started_at_ms: int
-    ended_at_ms: int
-    url: str
-    status: int
-    error: str
-    answer: bytes
-    request: bytes
-
-
-class TracedOutcome(NamedTuple):
-    """An outcome that a certain message was given."""
-
-    outcome: str
-    reason: str
-    detail: str
-    at_ms: int
-    attempt_id: int | None
-
-
-class DeliveryReader:
-    """Reads the facts; from any process, while they are written or after."""
-
-    def __init__(self, path: Path) -> None:
-        self._db = connect_read_only(path)
-
-    def cursors(self) -> dict[int, int]:
-        """By destination: everything up to this number is settled."""
-        return dict(self._db.execute(_SQL["cursors"]))
-
-    def breakers(self) -> dict[int, str]:
-        """By destination: the state of its breaker, where it has ever changed."""
-        return dict(self._db.execute(_SQL["breakers"]))
-
-    def settled_above(self, destination: int, seq: int) -> Iterator[range]:
-        """The messages above the cursor that are settled already, in runs; some may reach below it."""
-        asked = {"destination": destination, "seq": seq}
-        for (packed,) in self._db.execute(_SQL["settled_above"], asked):
-            yield from runs(packed)
-
-    def retries_above(self, destination: int, seq: int) -> dict[int, Retry]:
-        """The retry state of messages above the cursor, settled ones possibly included."""
-        asked = {"destination": destination, "seq": seq}
-        retries: dict[int, Retry] = {}
-        for attempts, first_ms, due_ms, packed in self._db.execute(_SQL["waiting_above"], asked):
-            retry = Retry(attempts, first_ms, due_ms)
-            retries.update((one, retry) for one in unpack(packed) if one > seq)
-        return retries
-
-    def spending_since(self, since_ms: int) -> Iterator[Spent]:
-        """What requests that ended at `since_ms` or later took out of the budgets."""
-        for attempt_id, scope, ended_at_ms, rows in self._db.execute(
-            _SQL["spending_since"], {"since_ms": since_ms}
-        ):
-            by_user = msgspec.msgpack.decode(rows, type=dict[str, int])
-            yield Spent(attempt_id, scope, ended_at_ms, by_user)
-
-    def outcomes_of(self, destination: int, seq: int) -> list[TracedOutcome]:
-        """Every outcome the message was given, in order; the last one holds."""
-        return [TracedOutcome(*row) for row in self._around("settled_around", destination, seq)]
-
-    def attempts_of(self, destination: int, seq: int) -> list[TracedAttempt]:
-        """Every request that held the message, in order."""
-        return [
-            TracedAttempt(*(*row[:-1], _decompress(row[-1])))
-            for row in self._around("attempts_around", destination, seq)
-        ]
-
-    def retry_of(self, destination: int, seq: int) -> Retry | None:
-        """The message's newest retry state."""
-        rows = self._around("waiting_around", destination, seq)
-        return Retry(*rows[-1]) if rows else None
-
-    def counts(self) -> list[tuple[int, str, str, int]]:
-        """(destination, outcome, reason, messages)."""
-        return self._db.execute(_SQL["settled_counts"]).fetchall()
-
-    def freeze(self) -> None:
-        """From here on everything is read as it is now, whatever is recorded meanwhile."""
-        self._db.execute("BEGIN")
-        self._db.execute(_SQL["cursors"]).fetchall()
-
-    def settled_ends(self) -> dict[int, int]:
-        """By destination: the highest number that has an outcome."""
-        return dict(self._db.execute(_SQL["settled_ends"]))
-
-    def settled_within(
-        self, destination: int, first_seq: int, last_seq: int
-    ) -> Iterator[tuple[str, str, Iterator[range]]]:
-        """(outcome, reason, runs of numbers) of the facts that touch the range; a later one wins."""
-        asked = {"destination": destination, "first_seq": first_seq, "last_seq": last_seq}
-        for outcome, reason, packed in self._db.execute(_SQL["settled_within"], asked):
-            yield outcome, reason, runs(packed)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
-
-    def _around(self, query: str, destination: int, seq: int) -> list[tuple[Any, ...]]:
-        """The rows of a query whose last column, packed positions, holds the message."""
-        rows = self._db.execute(_SQL[query], {"destination": destination, "seq": seq})
-        return [row[:-1] for row in rows if seq in unpack(row[-1])]
 
 
 class DeliveryStore(DeliveryReader):
-    """The one writer of the facts."""
+    """The one writer of the facts. Opening makes a missing store and brings an older one up to date.
+
+    Raises OtherStore when a newer Headgate wrote it.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        found = schema_version(self._db)
+        if found > VERSION:
+            self._db.close()
+            raise OtherStore(other_version(path, found))
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        migrate(self._db, _PACKAGE)
         self._compress = zstandard.ZstdCompressor(level=1).compress
-        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-            self._db.executescript(
-                f"BEGIN; {load_schema('headgate.delivery')} PRAGMA user_version = {_VERSION}; COMMIT;"
-            )
 
     def last_attempt_id(self) -> int:
         """The highest number that was recorded for an attempt so far."""
@@ -165,27 +57,80 @@ class DeliveryStore(DeliveryReader):
                 self._db.execute("ROLLBACK")
             raise
 
+    def forget_before(self, destination: int, first_seq: int) -> bool:
+        """Forgets some requests and outcomes of messages below `first_seq`; True when that was all.
+
+        In small pieces, so that outcomes are never kept waiting for long.
+        """
+        asked = {
+            "destination": destination,
+            "first_seq": first_seq,
+            "limit": _FORGOTTEN_AT_ONCE,
+        }
+        forgotten = [
+            self._db.execute(_SQL[query], asked).rowcount
+            for query in ("forget_attempts", "forget_settled")
+        ]
+        return max(forgotten) < _FORGOTTEN_AT_ONCE
+
+    def forget_counts_before(self, at_ms: int) -> None:
+        """Forgets the figures of minutes before this moment; what they add up to stays."""
+        self._db.execute(_SQL["forget_counts"], {"before_ms": at_ms})
+
     def _write(self, facts: Facts) -> None:
         many = self._db.executemany
         many(_SQL["add_attempt"], [self._attempt_row(attempt) for attempt in facts.attempts])
-        many(_SQL["add_settled"], [_settled_row(settled) for settled in facts.settled])
+        for settled in facts.settled:
+            self._settle(settled)
         many(_SQL["add_waiting"], [_waiting_row(waiting) for waiting in facts.waiting])
+        many(_SQL["add_dead_letter"], map(_dead_letter_row, facts.dead_letters))
+        self._write_replays(facts)
+        self._write_spending(facts)
+        many(_SQL["set_cursor"], facts.cursors.items())
         many(
-            _SQL["add_dead_letter"],
+            _SQL["set_standing"],
             [
-                (
-                    d.destination,
-                    d.seq,
-                    d.message_id,
-                    d.user_id,
-                    d.reason,
-                    d.at_ms,
-                    d.attempt_id,
-                    d.row,
-                )
-                for d in facts.dead_letters
+                (destination, one.state, one.trouble, one.since_ms)
+                for destination, one in facts.standings.items()
             ],
         )
+        many(_SQL["forget_waiting"], facts.cursors.items())
+
+    def _settle(self, settled: Settled) -> None:
+        """The outcome, counted; a replay's takes back from the tally what was recorded before."""
+        destination, n = settled.destination, len(settled.seqs)
+        if settled.outcome == REPLAYED:
+            for outcome, reason, taken in self._standing(settled):
+                row = (destination, outcome, reason, 0, -taken)
+                self._db.execute(_SQL["tally_settled"], row)
+        else:
+            minute_ms = settled.at_ms - settled.at_ms % _MINUTE_MS
+            kind = (destination, settled.outcome, settled.reason)
+            self._db.execute(_SQL["count_settled"], (minute_ms, *kind, n))
+            self._db.execute(_SQL["tally_settled"], (*kind, n, n))
+        self._db.execute(_SQL["add_settled"], _settled_row(settled))
+
+    def _standing(self, settled: Settled) -> Iterator[tuple[str, str, int]]:
+        """What the messages of a replay count as so far."""
+        found = self.folded(settled.destination, np.array(settled.seqs, np.int64)).counts()
+        for kind, n in found.items():
+            if kind is not None and kind[0] != REPLAYED:
+                yield (*kind, n)
+
+    def _write_replays(self, facts: Facts) -> None:
+        many = self._db.executemany
+        many(_SQL["add_replay"], map(_replay_row, facts.replays))
+        at_ms = max((settled.at_ms for settled in facts.settled), default=0)
+        many(
+            _SQL["replay_progress"],
+            [
+                {"name": name, "destination": destination, "n": n, "at_ms": at_ms}
+                for (name, destination), n in facts.replayed.items()
+            ],
+        )
+        many(_SQL["drop_dead_letter"], facts.recovered)
+
+    def _write_spending(self, facts: Facts) -> None:
         for spent in facts.spent:
             rows = msgspec.msgpack.encode(spent.rows)
             self._db.execute(
@@ -194,9 +139,6 @@ class DeliveryStore(DeliveryReader):
         if facts.spent:
             oldest_ms = facts.spent[0].ended_at_ms - SPENDING_KEPT_MS
             self._db.execute(_SQL["forget_spending"], (oldest_ms,))
-        many(_SQL["set_cursor"], facts.cursors.items())
-        many(_SQL["set_breaker"], facts.breakers.items())
-        many(_SQL["forget_waiting"], facts.cursors.items())
 
     def _attempt_row(self, attempt: Attempt) -> tuple[object, ...]:
         return (
@@ -236,9 +178,13 @@ def _waiting_row(waiting: Waiting) -> tuple[object, ...]:
     )
 
 
+def _dead_letter_row(letter: DeadLetter) -> tuple[object, ...]:
+    return msgspec.structs.astuple(letter)
+
+
+def _replay_row(replay: Replay) -> tuple[object, ...]:
+    return msgspec.structs.astuple(replay)
+
+
 def _positions(seqs: list[int]) -> tuple[int, int, int, bytes]:
     return len(seqs), seqs[0], seqs[-1], pack(seqs)
-
-
-def _decompress(packed: bytes) -> bytes:
-    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MAX_REQUEST_BYTES)

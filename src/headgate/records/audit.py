@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED
 from headgate.delivery.owing import Owing
-from headgate.delivery.store import DeliveryReader
+from headgate.delivery.reader import DeliveryReader
 from headgate.eventlog.block import Block, BrokenBlock
 from headgate.eventlog.log import BlockReader
 from headgate.eventlog.refused import refusal_counts

@@ -1,7 +1,7 @@
 """What a data directory holds, at a glance: workspace, log, and how far each destination has come.
 
-Counts of outcomes are the sums that delivery recorded; messages that were settled twice, by a replay,
-count twice here. The audit counts each once.
+Counts of outcomes are the tallies that delivery keeps, which are quick to read; the audit counts every
+message itself.
 """
 
 from collections.abc import Iterator
@@ -107,8 +107,9 @@ def _destinations(stored: Stored) -> Iterator[DestinationStatus]:
     if facts is not None:
         with closing(facts):
             cursors = facts.cursors()
-            for id_, outcome, _, n in facts.counts():
-                counts[id_, outcome] = counts.get((id_, outcome), 0) + n
+            for one in facts.tallies():
+                kind = one.destination, one.outcome
+                counts[kind] = counts.get(kind, 0) + one.standing
     waiting = pending(stored)
     present = {one.slug: one for one in stored.current.workspace.destinations}
     for stay in stored.history:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from headgate.delivery.store import DeliveryReader
+from headgate.delivery.reader import DeliveryReader
 from headgate.workspace.store import DestinationStay, Version, WorkspaceReader
 from headgate.workspace.table import Catalog
 from headgate.workspace.versions import ReadyVersion, Versions

@@ -12,8 +12,8 @@ import msgspec
 
 from headgate.delivery.facts import DELIVERED, DISCARDED
 from headgate.delivery.owing import Owing
+from headgate.delivery.reader import DeliveryReader, TracedAttempt, TracedOutcome
 from headgate.delivery.routing import Router
-from headgate.delivery.store import DeliveryReader, TracedAttempt, TracedOutcome
 from headgate.destinations.interface import Destination as Kind
 from headgate.destinations.interface import Discard, Row
 from headgate.eventlog.block import Block, Entry, id_hash

@@ -1,25 +1,33 @@
 """The delivery store: what goes in comes out, after a restart too, by plans that stay fast."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import factories
 from headgate.delivery.facts import (
     DELIVERED,
     DISCARDED,
     FAILED,
+    REPLAYED,
     Attempt,
     DeadLetter,
     Facts,
+    Replay,
     Settled,
     Spent,
     Waiting,
 )
-from headgate.delivery.store import DeliveryReader, DeliveryStore, Retry
-from headgate.queries import load_queries
+from headgate.delivery.letters import Letter, sealed, unsealed
+from headgate.delivery.reader import DeliveryReader, OtherStore, Retry, Tally, check_version
+from headgate.delivery.store import DeliveryStore
+from headgate.queries import load_migrations, load_queries, load_schema
 
 SQL = load_queries("headgate.delivery")
 
@@ -150,16 +158,140 @@ def test_outcomes_are_counted_by_reason(store: DeliveryStore) -> None:
     store.record(
         Facts(settled=[settled(*range(1, 101)), settled(101, outcome=DISCARDED, reason="consent")])
     )
-    store.record(Facts(settled=[settled(102, 103)]))
-    assert sorted(store.counts()) == [(1, DELIVERED, "", 102), (1, DISCARDED, "consent", 1)]
+    store.record(Facts(settled=[settled(102, 103, at_ms=61_000)]))
+    assert store.tallies() == [
+        Tally(1, DELIVERED, "", 102, 102),
+        Tally(1, DISCARDED, "consent", 1, 1),
+    ]
+    assert [tuple(minute) for minute in store.minutes(0, 120_000)] == [
+        (0, 1, DELIVERED, "", 100),
+        (0, 1, DISCARDED, "consent", 1),
+        (60_000, 1, DELIVERED, "", 2),
+    ]
+    (newest, oldest) = store.settled_for(1, DELIVERED, "", 0, 120_000)
+    assert (newest[0], list(newest[2])) == (61_000, [range(102, 104)])
+    assert list(oldest[2]) == [range(1, 101)]
+
+
+def test_a_replay_takes_back_what_was_recorded(store: DeliveryStore) -> None:
+    """The tally says what stands now, the counters what was ever recorded."""
+    store.record(Facts(settled=[settled(1, 2), settled(3, 4, outcome=FAILED, reason="refused")]))
+    asked = Replay("r1", 1, 5_000, "{}", 3, b"packed")
+    taken_back = settled(2, 3, 4, outcome=REPLAYED)
+    store.record(Facts(settled=[taken_back], replays=[asked]))
+    assert store.tallies() == [
+        Tally(1, DELIVERED, "", 2, 1),
+        Tally(1, FAILED, "refused", 2, 0),
+    ]
+    assert store.open_replays() == [asked]
+    assert store.knows_replay("r1", 1)
+    assert not store.knows_replay("r1", 2)
+
+
+def test_a_replay_ends_with_its_last_message(store: DeliveryStore) -> None:
+    """And lets go of what it had to know."""
+    store.record(Facts(replays=[Replay("r1", 1, 5_000, "{}", 3, b"packed")]))
+    store.record(Facts(settled=[settled(2, at_ms=6_000)], replayed=Counter({("r1", 1): 1})))
+    (progress,) = store.replays()
+    assert (progress.settled, progress.ended_at_ms) == (1, None)
+    store.record(Facts(settled=[settled(3, 4, at_ms=7_000)], replayed=Counter({("r1", 1): 2})))
+    (progress,) = store.replays()
+    assert (progress.settled, progress.ended_at_ms) == (3, 7_000)
+    assert store.open_replays() == []
+
+
+def test_the_last_fact_of_each_message_holds(store: DeliveryStore) -> None:
+    """However many there are, and whatever others they are about."""
+    store.record(Facts(settled=[settled(*range(1, 9)), settled(3, outcome=REPLAYED)]))
+    store.record(Facts(settled=[settled(3, 4, outcome=FAILED, reason="refused")]))
+    folded = store.folded(1, np.array([2, 3, 4, 40]))
+    assert folded.counts() == {(DELIVERED, ""): 1, (FAILED, "refused"): 2, None: 1}
+    assert {kind: list(seqs) for kind, seqs in folded.groups()} == {
+        None: [40],
+        (DELIVERED, ""): [2],
+        (FAILED, "refused"): [3, 4],
+    }
+
+
+def test_what_the_log_no_longer_holds_is_forgotten_piece_by_piece(store: DeliveryStore) -> None:
+    """Requests and outcomes; the tallies stay."""
+    store.record(
+        Facts(
+            attempts=[attempt(number, number) for number in range(1, 301)],
+            settled=[settled(number) for number in range(1, 301)],
+        )
+    )
+    assert not store.forget_before(1, 290)
+    while not store.forget_before(1, 290):
+        pass
+    assert store.outcomes_of(1, 289) == []
+    assert store.attempts_of(1, 289) == []
+    assert len(store.outcomes_of(1, 290)) == len(store.attempts_of(1, 290)) == 1
+    assert store.tallies() == [Tally(1, DELIVERED, "", 300, 300)]
 
 
 def test_a_dead_letter_keeps_its_own_bytes(store: DeliveryStore) -> None:
     """It outlives the log."""
-    letter = DeadLetter(1, 5, "m5", "ann", "refused", 2_000, 7, b'{"identity":"ann"}')
+    kept = Letter(factories.envelope(), b'{"event":"E"}', "")
+    row = b'{"identity":"ann"}'
+    letter = DeadLetter(1, 5, "m5", "ann", "refused", 2_000, 7, row, sealed(kept))
     store.record(Facts(dead_letters=[letter]))
-    row = store._db.execute("SELECT seq, message_id, user_id, reason, row FROM dead_letter")
-    assert row.fetchall() == [(5, "m5", "ann", "refused", b'{"identity":"ann"}')]
+    assert list(store.dead_letters()) == list(store.dead_letters(user_id="ann")) == [letter]
+    assert list(store.dead_letters(reason="other")) == []
+    assert unsealed(store.dead_letter_message(1, 5)) == kept
+    store.record(Facts(recovered=[(1, 5)]))
+    assert list(store.dead_letters()) == []
+    assert unsealed(store.dead_letter_message(1, 5)) is None
+
+
+def test_a_store_of_an_older_headgate_is_brought_up_to_date(tmp_path: Path) -> None:
+    """With everything in it, and in one piece."""
+    path = tmp_path / "delivery.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as old:
+        old.executescript(load_migrations("headgate.delivery")[0])
+        old.execute("PRAGMA user_version = 1")
+        old.execute(
+            "INSERT INTO settled VALUES (1, 1, 'delivered', '', '', 61000, 1, 2, 1, 2, x'0101')"
+        )
+        old.execute("INSERT INTO breaker VALUES (1, 'failing')")
+        old.execute(
+            "INSERT INTO dead_letter VALUES (1, 1, 9, 'm9', 'ann', 'refused', 5, 1, x'7b7d')"
+        )
+    with pytest.raises(OtherStore, match="an older Headgate: expected schema 2, found 1"):
+        DeliveryReader(path)
+    with closing(DeliveryStore(path)) as store:
+        assert store.tallies() == [Tally(1, DELIVERED, "", 2, 2)]
+        assert [tuple(one) for one in store.minutes(0, 90_000)] == [(60_000, 1, DELIVERED, "", 2)]
+        assert store.standings()[1].state == "failing"
+        (letter,) = store.dead_letters()
+        assert (letter.message_id, letter.message) == ("m9", b"")
+
+
+def test_a_store_of_a_newer_headgate_is_left_alone(tmp_path: Path) -> None:
+    """By writer and reader, with what to do."""
+    path = tmp_path / "delivery.db"
+    DeliveryStore(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    for opening in (DeliveryStore, DeliveryReader, check_version):
+        with pytest.raises(OtherStore, match="a newer Headgate: expected schema 2, found 99"):
+            opening(path)
+
+
+def test_the_schema_file_is_the_sum_of_the_migrations(store: DeliveryStore) -> None:
+    """So that reading it is enough."""
+    told = sqlite3.connect(":memory:")
+    told.executescript(load_schema("headgate.delivery"))
+    assert _shape(store._db) == _shape(told)
+
+
+def _shape(db: sqlite3.Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """Every table's columns and every index's columns, by name."""
+    shape = {}
+    for kind, name in db.execute("SELECT type, name FROM sqlite_schema").fetchall():
+        pragma = "table_info" if kind == "table" else "index_xinfo"
+        shape[name] = db.execute(f"PRAGMA {pragma}({name})").fetchall()
+    return shape
 
 
 @pytest.mark.parametrize(
