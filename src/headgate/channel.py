@@ -1,13 +1,14 @@
 """The line between the two processes: small messages, in order, and its end when the other one is gone.
 
-The gateway says what is in the log and which workspace holds; the worker says what it uses and what is
-settled. Nobody asks in a loop: both sides are woken by the socket.
+The gateway says what is in the log and what was changed on disk; the worker says what it uses and what
+is settled. Nobody asks in a loop: both sides are woken by the socket.
 """
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -20,17 +21,31 @@ class Appended(msgspec.Struct, tag=True, array_like=True):
     seq: int
 
 
-class UseWorkspace(msgspec.Struct, tag=True, array_like=True):
-    """Gateway to worker: there is a new version of the workspace."""
+class Retired(msgspec.Struct, tag=True, array_like=True):
+    """Gateway to worker: the log no longer holds messages below this number."""
 
-    version: int
+    first_seq: int
 
 
-class UsingWorkspace(msgspec.Struct, tag=True, array_like=True):
-    """Worker to gateway: this version is in use, or why it cannot be."""
+Subject = Literal["workspace", "privacy", "replays"]
 
-    version: int
+
+class Look(msgspec.Struct, tag=True, array_like=True):
+    """Gateway to worker: something was changed on disk; read it and say so under this number."""
+
+    number: int
+    at: Subject
+
+
+class Looked(msgspec.Struct, tag=True, array_like=True):
+    """Worker to gateway: it uses what it read, or why it cannot."""
+
+    number: int
     trouble: str = ""
+
+
+class Ready(msgspec.Struct, tag=True, array_like=True):
+    """Worker to gateway: it has just started, and uses whatever is on disk."""
 
 
 class SettledTo(msgspec.Struct, tag=True, array_like=True):
@@ -39,7 +54,11 @@ class SettledTo(msgspec.Struct, tag=True, array_like=True):
     seq: int
 
 
-Message = Appended | UseWorkspace | UsingWorkspace | SettledTo
+class Scrubbed(msgspec.Struct, tag=True, array_like=True):
+    """Worker to gateway: users who are to be forgotten are in no record of delivery any more."""
+
+
+Message = Appended | Retired | Look | Looked | Ready | SettledTo | Scrubbed
 
 _decode = msgspec.msgpack.Decoder(Message).decode
 _encode = msgspec.msgpack.Encoder().encode

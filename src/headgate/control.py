@@ -1,8 +1,8 @@
 """The control socket in the data directory: how commands tell a running server what they have changed.
 
-A command asks first whether the server can use a workspace, commits it to the store then, and pokes the
-server to use it; a server that is not there, or dies in between, reads the store when it starts. One line
-of JSON each way.
+A command changes what is on disk and pokes the server to use it; before it commits a workspace, it asks
+whether the server could use that. A server that is not there, or dies in between, reads what is on disk
+when it starts. One line of JSON each way.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -32,7 +32,13 @@ class Use(msgspec.Struct, tag_field="ask", tag="use", forbid_unknown_fields=True
     version: int
 
 
-Poke = Check | Use
+class Look(msgspec.Struct, tag_field="ask", tag="look", forbid_unknown_fields=True):
+    """What a command asks: something else was changed on disk, use it."""
+
+    at: Literal["privacy", "replays"]
+
+
+Poke = Check | Use | Look
 
 
 class Reply(msgspec.Struct, rename="camel"):
@@ -105,6 +111,16 @@ def check_workspace(
 def use_workspace(data_dir: Path, version: int, timeout_s: float = 10.0) -> str | None:
     """Tells a running server to use a version. None: no server is running; "": done; else: why not."""
     return _ask(data_dir, Use(version), timeout_s)
+
+
+def tell_privacy_changed(data_dir: Path, timeout_s: float = 10.0) -> str | None:
+    """Tells a running server of users to suppress or to forget. None, "" or why not, as above."""
+    return _ask(data_dir, Look("privacy"), timeout_s)
+
+
+def tell_replay(data_dir: Path, timeout_s: float = 30.0) -> str | None:
+    """Tells a running server that there are messages to send again. None, "" or why not, as above."""
+    return _ask(data_dir, Look("replays"), timeout_s)
 
 
 def _ask(data_dir: Path, poke: Poke, timeout_s: float) -> str | None:

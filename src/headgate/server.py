@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -22,15 +21,11 @@ import uvloop
 
 from headgate.channel import (
     Appended,
-    Channel,
     Message,
     SettledTo,
-    UseWorkspace,
-    UsingWorkspace,
-    channel_pair,
 )
 from headgate.clock import SystemClock
-from headgate.control import Check, ControlServer, Poke, Reply, answers
+from headgate.control import Check, ControlServer, Poke, Reply, Use, answers
 from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.group_commit import GroupCommit
 from headgate.eventlog.refused import RefusedRing
@@ -38,6 +33,7 @@ from headgate.eventlog.retention import retire
 from headgate.eventlog.sqlite import sqlite_log
 from headgate.gateway.connection import DoorServer
 from headgate.gateway.doors import Doors
+from headgate.keeper import Keeper
 from headgate.locks import Lock, Locked, hold, is_held
 from headgate.spec.limits import REQUEST_DEADLINE_S
 from headgate.workspace.diff import as_text, changes
@@ -52,9 +48,6 @@ from headgate.workspace.versions import Versions
 _LOCK_TIMEOUT_S = 15.0
 _PORT_TIMEOUT_S = 1.0
 _ANSWER_WITHIN_S = 3.0
-_WORKER_ENDS_WITHIN_S = 6.5
-_WORKER_AGAIN_AFTER_S = 1.0
-_WORKER_REPLIES_WITHIN_S = 8.0
 _RETIRE_EVERY_S = 600.0
 
 _SETTINGS = {kind: destination.settings for kind, destination in CATALOG.items()}
@@ -166,8 +159,7 @@ class _Gateway:
         self._public = public
         self._private = private
         self._stopping = asyncio.Event()
-        self._worker_uses: tuple[int, str] = (-1, "")
-        self._worker_news = asyncio.Event()
+        self._worker = Keeper(options.data_dir, private, self._heard)
         self._settled_to = 0
 
     async def run(self, started: Callable[[str, str], None]) -> int:
@@ -179,7 +171,6 @@ class _Gateway:
 
         store = SqliteWorkspaceStore(data_dir / "workspace.db", clock)
         self._versions = Versions(store, catalog=_SETTINGS, environment=os.environ)
-        self._channel: Channel | None = None
         control = ControlServer(data_dir, self._poked)
         await control.start()  # before the workspace is read: what is applied later is asked about
         try:
@@ -196,7 +187,7 @@ class _Gateway:
         )
         await web.start(self._public)
         started(url_of(self._public), url_of(self._private))
-        keeper = loop.create_task(self._keep_worker(), name="keep the worker running")
+        keeper = loop.create_task(self._worker.run(self._stopping), name="keep the worker running")
         retention = loop.create_task(self._retire_segments(clock), name="retention")
 
         await self._stopping.wait()
@@ -216,69 +207,24 @@ class _Gateway:
             asyncio.get_running_loop().remove_signal_handler(name)
 
     def _appended(self, seq: int) -> None:
-        if self._channel is not None:
-            self._channel.send(Appended(seq))
+        self._worker.send(Appended(seq))
+
+    def _heard(self, message: Message) -> None:
+        if isinstance(message, SettledTo):
+            self._settled_to = message.seq
 
     def _newest(self) -> tuple[int, Workspace]:
         ready = self._versions.newest()
         return ready.number, ready.workspace
 
-    # the worker
-
-    async def _keep_worker(self) -> None:
-        """Starts the worker, and again whenever it dies, until the server stops."""
-        while not self._stopping.is_set():
-            hung_up = asyncio.Event()
-            process = self._start_worker(hung_up)
-            await _either(self._stopping, hung_up)
-            if self._stopping.is_set():
-                await self._end_worker(process)
-                return
-            await asyncio.to_thread(process.wait)
-            log.error("the worker ended with status %s; starting it again", process.returncode)
-            self._worker_uses = (-1, "")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _WORKER_AGAIN_AFTER_S)
-
-    def _start_worker(self, hung_up: asyncio.Event) -> "subprocess.Popen[bytes]":
-        here, there = channel_pair()
-        with there:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "headgate.worker",
-                    str(self._options.data_dir),
-                    str(there.fileno()),
-                    str(self._private.fileno()),
-                ],
-                pass_fds=(there.fileno(), self._private.fileno()),
-                stdin=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C is for the gateway, which then ends the worker
-            )
-        self._channel = Channel(here, self._heard, hung_up.set)
-        return process
-
-    async def _end_worker(self, process: "subprocess.Popen[bytes]") -> None:
-        if self._channel is not None:
-            self._channel.close()
-        try:
-            await asyncio.to_thread(process.wait, _WORKER_ENDS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            log.warning("the worker did not end in time; what it had in flight is sent again")
-            process.kill()
-
-    def _heard(self, message: Message) -> None:
-        if isinstance(message, UsingWorkspace):
-            self._worker_uses = (message.version, message.trouble)
-            self._worker_news.set()
-        elif isinstance(message, SettledTo):
-            self._settled_to = message.seq
-
     # commands
 
     async def _poked(self, poke: Poke) -> Reply:
-        return await (self._check(poke.document) if isinstance(poke, Check) else self._use_newest())
+        if isinstance(poke, Check):
+            return await self._check(poke.document)
+        if isinstance(poke, Use):
+            return await self._use_newest()
+        return Reply(await self._worker.look(poke.at))
 
     async def _check(self, document: Document) -> Reply:
         """Whether a workspace fits this server's environment, which is also the worker's."""
@@ -294,19 +240,7 @@ class _Gateway:
             self._now = self._newest()
         except WorkspaceError as error:
             return Reply(str(error))
-        version = self._now[0]
-        self._worker_uses = (self._worker_uses[0], "")  # what it said earlier is no answer to this
-        self._worker_news.clear()
-        if self._channel is not None:  # a worker that is yet to start reads the newest by itself
-            self._channel.send(UseWorkspace(version))
-        try:
-            async with asyncio.timeout(_WORKER_REPLIES_WITHIN_S):
-                while self._worker_uses[0] < version and not self._worker_uses[1]:
-                    await self._worker_news.wait()
-                    self._worker_news.clear()
-        except TimeoutError:
-            return Reply("the worker did not say in time that it uses the change")
-        return Reply(self._worker_uses[1])
+        return Reply(await self._worker.look("workspace"))
 
     # retention
 
@@ -323,13 +257,6 @@ class _Gateway:
                 days=retention.days,
                 max_bytes=retention.max_bytes,
             )
-
-
-async def _either(*events: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
 
 
 def _say_started(public: str, private: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import uvloop
 
 from headgate.app.private import PrivatePort
-from headgate.channel import Appended, Channel, Message, SettledTo, UseWorkspace, UsingWorkspace
+from headgate.channel import Appended, Channel, Look, Looked, Message, Ready, SettledTo
 from headgate.clock import SystemClock
 from headgate.delivery.engine import Delivery
 from headgate.delivery.store import DeliveryStore
@@ -78,7 +78,7 @@ class _Worker:
         )
         self._delivery.start()
         self._channel = Channel(line, self._received, self._over.set)
-        self._channel.send(UsingWorkspace(self._versions.current().number))
+        self._channel.send(Ready())
         self._tell_settled(self._delivery.settled_to())
         web = HttpServer(PrivatePort(self._delivery, self._data_dir / "refused.db"))
         await web.start(private)
@@ -93,16 +93,17 @@ class _Worker:
         if isinstance(message, Appended):
             self._delivery.wake()
             self._tell_settled(self._delivery.settled_to())
-        elif isinstance(message, UseWorkspace):
-            self._channel.send(self._use_workspace())
+        elif isinstance(message, Look):
+            self._channel.send(Looked(message.number, self._use_workspace()))
 
-    def _use_workspace(self) -> UsingWorkspace:
+    def _use_workspace(self) -> str:
+        """Delivers by the newest version; why not, when it does not fit the environment."""
         try:
-            version = self._versions.newest().number
+            self._versions.newest()
         except WorkspaceError as error:
-            return UsingWorkspace(0, str(error))
+            return str(error)
         self._delivery.reconfigure()
-        return UsingWorkspace(version)
+        return ""
 
     def _say_when_newest_does_not_fit(self) -> None:
         """A worker that died of it would be started again and again, and nothing would be delivered."""

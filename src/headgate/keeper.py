@@ -1,0 +1,122 @@
+"""The gateway's side of the worker: starts it, starts it again when it dies, talks to it, ends it.
+
+Between `server.py`, which owns the one keeper, and `worker.py`. A worker that has just started reads
+everything from disk, so whatever it was asked to look at before counts as seen.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from headgate.channel import Channel, Look, Looked, Message, Ready, Subject, channel_pair
+
+_ENDS_WITHIN_S = 6.5
+_STARTS_AT_MOST_EVERY_S = 1.0
+_LOOKS_WITHIN_S = 8.0
+
+log = logging.getLogger("headgate")
+
+
+class Keeper:
+    """Keeps a worker running. `heard` is called for what it says by itself."""
+
+    def __init__(
+        self, data_dir: Path, private: socket.socket, heard: Callable[[Message], None]
+    ) -> None:
+        self._data_dir = data_dir
+        self._private = private
+        self._heard = heard
+        self._channel: Channel | None = None
+        self._numbers = count(1)
+        self._asked: dict[int, asyncio.Future[str]] = {}
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until the server stops; then asks the worker to end, and sees to it that it does."""
+        while not stopping.is_set():
+            started_s = time.monotonic()
+            hung_up = asyncio.Event()
+            process = self._start(hung_up)
+            await _either(stopping, hung_up)
+            if stopping.is_set():
+                await self._end(process)
+                return
+            await asyncio.to_thread(process.wait)
+            log.error("the worker ended with status %s; starting it again", process.returncode)
+            pause_s = _STARTS_AT_MOST_EVERY_S - (time.monotonic() - started_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), max(0.0, pause_s))
+
+    def send(self, message: Message) -> None:
+        """Tells the worker; one that is yet to start finds it on disk."""
+        if self._channel is not None:
+            self._channel.send(message)
+
+    async def look(self, at: Subject) -> str:
+        """Has the worker read what was changed; "" once it uses it, else why it does not."""
+        number = next(self._numbers)
+        looked = asyncio.get_running_loop().create_future()
+        self._asked[number] = looked
+        self.send(Look(number, at))
+        try:
+            async with asyncio.timeout(_LOOKS_WITHIN_S):
+                return await looked
+        except TimeoutError:
+            return "the worker did not say in time that it uses the change"
+        finally:
+            del self._asked[number]
+
+    def _start(self, hung_up: asyncio.Event) -> "subprocess.Popen[bytes]":
+        here, there = channel_pair()
+        with there:
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "headgate.worker",
+                    str(self._data_dir),
+                    str(there.fileno()),
+                    str(self._private.fileno()),
+                ],
+                pass_fds=(there.fileno(), self._private.fileno()),
+                stdin=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is for the gateway, which then ends the worker
+            )
+        self._channel = Channel(here, self._received, hung_up.set)
+        return process
+
+    async def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        if self._channel is not None:
+            self._channel.close()
+        try:
+            await asyncio.to_thread(process.wait, _ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            log.warning("the worker did not end in time; what it had in flight is sent again")
+            process.kill()
+
+    def _received(self, message: Message) -> None:
+        if isinstance(message, Looked):
+            self._answer([message.number], message.trouble)
+        elif isinstance(message, Ready):
+            self._answer(list(self._asked), "")
+        else:
+            self._heard(message)
+
+    def _answer(self, numbers: list[int], trouble: str) -> None:
+        for number in numbers:
+            looked = self._asked.get(number)
+            if looked is not None and not looked.done():
+                looked.set_result(trouble)
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
