@@ -1,6 +1,7 @@
 """What every event log does; runs over SQLite and over its in-memory twin."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -247,6 +248,16 @@ def test_a_message_is_found_by_its_id_and_source(logs: Logs) -> None:
         assert log.find("website", "b") == []
 
 
+def test_messages_are_found_by_the_hashes_of_their_ids(logs: Logs) -> None:
+    """All at once, in the order of the log; unknown ones are nothing."""
+    logs.log.append([arrival("a", "b", "c"), arrival("a", source="shop")])
+    answers(logs.log, "d", "given-1")
+    wanted = [id_hash("website", one) for one in ("d", "a", "nobody")] + [id_hash("shop", "a")]
+    for log in (logs.log, logs.reopen()):
+        assert log.find_any(wanted) == [1, 4, 5]
+        assert log.find_any([]) == []
+
+
 def test_given_ids_are_kept_beside_the_bytes(logs: Logs) -> None:
     """Whoever reads learns the id that the server gave, also where duplicates were left out before it."""
     answers(logs.log, "a")
@@ -286,6 +297,38 @@ def test_trouble_is_told_while_it_lasts(logs: Logs) -> None:
     assert logs.log.trouble() != ""
     logs.kind.recover()
     assert logs.log.trouble() == ""
+
+
+def test_a_log_that_is_whole_has_lost_nothing(logs: Logs) -> None:
+    """Empty, filled and opened again."""
+    assert logs.log.lost() == []
+    answers(logs.log, "a", "b")
+    assert logs.reopen().lost() == []
+
+
+def test_rolling_changes_no_message(logs: Logs) -> None:
+    """Empty or not, numbers, ids and blocks are as if nothing had happened."""
+    logs.log.roll()
+    answers(logs.log, "a", "b")
+    logs.log.roll()
+    logs.log.roll()
+    assert answers(logs.log, "c", "b") == [3, DUPLICATE]
+    for log in (logs.log, logs.reopen()):
+        assert [entry.seq for entry in held(log)] == [1, 2, 3]
+        assert (log.first_seq(), log.last_seq()) == (1, 3)
+
+
+def test_a_limit_is_kept_while_it_holds(logs: Logs) -> None:
+    """A log that weighs more takes nothing, keeps nothing of it, and says so; 0 lifts the limit."""
+    answers(logs.log, "a")
+    assert logs.log.size_bytes() > 0
+    logs.log.limit(1)
+    with pytest.raises(LogFull, match=r"retention\.maxBytes is reached"):
+        answers(logs.log, "b")
+    assert "retention.maxBytes is reached" in logs.log.trouble()
+    logs.log.limit(0)
+    assert logs.log.trouble() == ""
+    assert answers(logs.log, "b") == [2]
 
 
 def test_closing_twice_is_fine(logs: Logs) -> None:
@@ -361,6 +404,13 @@ class AgreesWithAModel(RuleBasedStateMachine):
         self.failing = False
         for logs in self.logs:
             logs.kind.recover()
+
+    @rule()
+    def roll(self) -> None:
+        """The open segment ends, if the disk lets it."""
+        for logs in self.logs:
+            with suppress(LogFull):
+                logs.log.roll()
 
     @rule()
     def reopen(self) -> None:

@@ -147,6 +147,7 @@ async def test_success_is_what_the_strictest_library_takes(house: House) -> None
         "context": b"",
         "integrations": b"",
         "repairs": (),
+        "erased": False,
     }
     assert house.committed == [1]
 

@@ -7,7 +7,7 @@ is committed at once, and under load the groups grow by themselves.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
@@ -87,6 +87,24 @@ class GroupCommit:
         if self._closed:
             return _CLOSED
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._log.trouble)
+
+    async def roll(self) -> None:
+        """Ends the log's open segment. See `interface.EventLog`; nothing happens once the log is closed."""
+        if not self._closed:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._log.roll)
+
+    async def limit(self, max_bytes: int) -> None:
+        """Sets the most that the log may weigh, 0 for no limit, and looks up what it weighs."""
+        if not self._closed:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, self._log.limit, max_bytes)
+
+    async def erase_refused(self, user_ids: Collection[str]) -> int:
+        """Forgets these users in the ring of refusals, between two commits; how many refusals went."""
+        if self._closed:
+            return 0
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._refused.erase, user_ids)
 
     async def close(self) -> None:
         """Takes nothing more, commits what is waiting, then closes the log and the ring."""

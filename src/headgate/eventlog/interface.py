@@ -4,7 +4,7 @@
 passes the same contract tests and serves unit tests and simulations.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -58,13 +58,25 @@ class LogReader(Protocol):
         """The number of the oldest message still held; `last_seq() + 1` when there is none."""
 
     def blocks(self, after_seq: int) -> Iterator[Block]:
-        """The blocks that hold messages numbered above `after_seq`, in order, up to the newest one now."""
+        """The blocks that hold messages numbered above `after_seq`, in order, up to the newest one now.
+
+        Raises BrokenBlock, with its range, where they are not what was written; the iteration ends there.
+        """
 
     def entry(self, seq: int) -> Entry:
         """The message with this number; KeyError when the log does not hold it (any more)."""
 
     def find(self, source: str, message_id: str) -> list[int]:
-        """The numbers under which a source's messageId is held; empty when it is unknown."""
+        """The numbers under which a source's messageId is held; empty when it is unknown.
+
+        What is damaged is passed over.
+        """
+
+    def find_any(self, hashes: Collection[int]) -> list[int]:
+        """The numbers of the messages whose id hash (`block.id_hash`) is among these, ascending.
+
+        Those of damaged messages included: their ids may be known all the same.
+        """
 
     def close(self) -> None:
         """Let go of every file."""
@@ -82,3 +94,27 @@ class EventLog(LogReader, Protocol):
 
     def trouble(self) -> str:
         """Why messages cannot be accepted right now, in words; "" when they can."""
+
+    def lost(self) -> list[tuple[int, int]]:
+        """(first, last) number of every stretch of the log that was missing or damaged at the start.
+
+        Nothing of it is given again. `survey` looks at more than a start has time for.
+        """
+
+    def roll(self) -> None:
+        """Ends the open segment, so that it can be sealed; nothing happens when it is empty.
+
+        Raises LogFull when the next one cannot be begun; then the open one stays.
+        """
+
+    def open_first_seq(self) -> int:
+        """Where the open segment begins; all before it are closed. The next number when none is open."""
+
+    def limit(self, max_bytes: int) -> None:
+        """From now on nothing is appended that would make the log larger than this; 0 lifts the limit.
+
+        To be called again when something was retired, sealed or erased: what the log weighs is looked up.
+        """
+
+    def size_bytes(self) -> int:
+        """What the log weighs, everything that is kept beside the messages included."""

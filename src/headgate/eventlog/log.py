@@ -5,11 +5,10 @@ A message is accepted when, and only when, the block that holds it is durable: t
 of it after that, so a group that failed is forgotten whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
-import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from headgate.clock import Clock
@@ -21,9 +20,11 @@ from headgate.eventlog.block import (
     Entry,
     StoredBlock,
     id_hash,
+    opened,
     source_seed,
     user_hashes,
 )
+from headgate.eventlog.ids import IdRun
 from headgate.eventlog.interface import DUPLICATE, Arrival
 from headgate.eventlog.window import WINDOW_MS, IdWindow
 from headgate.spec.message import MessageId, id_text
@@ -42,14 +43,29 @@ class ReadStorage(Protocol):
         """The number of the oldest message held; `last_seq() + 1` when none is."""
 
     def blocks(self, after_seq: int) -> Iterator[StoredBlock]:
-        """The blocks that hold messages above `after_seq`, in order."""
+        """The blocks that hold messages above `after_seq`, in order.
+
+        Raises BrokenBlock for messages of which not even the block can be read.
+        """
+
+    def id_runs(self, since_ms: int, *, whole: bool = False) -> Iterator[IdRun]:
+        """The ids of at least everything received from `since_ms` on, oldest first.
+
+        Of messages that are not held any more, too. With `whole`, damaged ids are noticed and read from
+        elsewhere, which takes longer.
+        """
 
     def close(self) -> None:
         """Let go of every file."""
 
 
 class Storage(ReadStorage, Protocol):
-    """Where blocks lie, for the one writer."""
+    """Where blocks lie, for the one writer.
+
+    `lost`: the ranges of numbers that were known to be lost when the storage was opened.
+    """
+
+    lost: list[tuple[int, int]]
 
     def last_crc(self) -> int:
         """The crc that the next block has to be chained to."""
@@ -59,6 +75,18 @@ class Storage(ReadStorage, Protocol):
 
     def trouble(self) -> str:
         """Why `write` would fail, in words; "" when it would not."""
+
+    def roll(self) -> None:
+        """See `interface.EventLog`."""
+
+    def open_first_seq(self) -> int:
+        """See `interface.EventLog`."""
+
+    def limit(self, max_bytes: int) -> None:
+        """See `interface.EventLog`."""
+
+    def size_bytes(self) -> int:
+        """See `interface.EventLog`."""
 
 
 class BlockReader:
@@ -75,7 +103,10 @@ class BlockReader:
         return self._storage.first_seq()
 
     def blocks(self, after_seq: int) -> Iterator[Block]:
-        return map(Block, self._storage.blocks(after_seq))
+        for _, block in opened(self._storage.blocks(after_seq)):
+            if isinstance(block, BrokenBlock):
+                raise block
+            yield block
 
     def entry(self, seq: int) -> Entry:
         if self._opened is None or not self._opened.first_seq <= seq <= self._opened.last_seq:
@@ -85,14 +116,28 @@ class BlockReader:
         return self._opened.entry(seq)
 
     def find(self, source: str, message_id: str) -> list[int]:
-        wanted = id_hash(source, message_id)
-        found = []
-        for block in self.blocks(0):
-            for position in np.flatnonzero(np.asarray(block.id_hashes) == wanted):
-                entry = block.entry(block.first_seq + int(position))
-                if entry.envelope.source == source and _message_id(entry) == message_id:
-                    found.append(entry.seq)
-        return found
+        return [
+            seq
+            for seq in self.find_any([id_hash(source, message_id)])
+            if self._is_held(seq, source, message_id)
+        ]
+
+    def find_any(self, hashes: Collection[int]) -> list[int]:
+        first_seq = self.first_seq()
+        found = {
+            seq
+            for run in self._storage.id_runs(0, whole=True)
+            for one in hashes
+            for seq in run.find(one)
+        }
+        return sorted(seq for seq in found if seq >= first_seq)
+
+    def _is_held(self, seq: int, source: str, message_id: str) -> bool:
+        try:
+            entry = self.entry(seq)
+        except (KeyError, BrokenBlock):
+            return False
+        return entry.envelope.source == source and _message_id(entry) == message_id
 
     def close(self) -> None:
         self._storage.close()
@@ -125,6 +170,21 @@ class BlockLog(BlockReader):
 
     def trouble(self) -> str:
         return self._blocks.trouble()
+
+    def lost(self) -> list[tuple[int, int]]:
+        return list(self._blocks.lost)
+
+    def roll(self) -> None:
+        self._blocks.roll()
+
+    def open_first_seq(self) -> int:
+        return self._blocks.open_first_seq()
+
+    def limit(self, max_bytes: int) -> None:
+        self._blocks.limit(max_bytes)
+
+    def size_bytes(self) -> int:
+        return self._blocks.size_bytes()
 
     def _hashes(self, arrival: Arrival) -> list[int]:
         source = arrival.envelope.source
@@ -167,20 +227,8 @@ class BlockLog(BlockReader):
 
     def _load_window(self) -> None:
         """Reads back the ids of the last 24 h, so that duplicates are known across restarts."""
-        since_ms = self._clock.now_ms() - WINDOW_MS
-        hashes, seqs, newest_ms = [], [], 0
-        for stored in self._blocks.blocks(0):
-            if stored.received_at_ms < since_ms:
-                continue
-            try:
-                block = Block(stored)
-            except BrokenBlock:  # the audit tells of it; the doors open all the same
-                continue
-            hashes.append(np.asarray(block.id_hashes))
-            seqs.append(np.arange(block.first_seq, block.last_seq + 1))
-            newest_ms = max(newest_ms, block.received_at_ms)
-        if hashes:
-            self._window.load(np.concatenate(hashes), np.concatenate(seqs), newest_ms)
+        for run in self._blocks.id_runs(self._clock.now_ms() - WINDOW_MS):
+            self._window.load(run)
 
 
 def _message_id(entry: Entry) -> str:

@@ -3,18 +3,24 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 
+import numpy as np
+
 from headgate.clock import Clock
-from headgate.eventlog.block import StoredBlock
+from headgate.eventlog.block import Block, StoredBlock
+from headgate.eventlog.ids import IdRun
 from headgate.eventlog.interface import LogFull
 from headgate.eventlog.log import BlockLog
+from headgate.eventlog.space import limit_reached
 
 
 class MemoryStorage:
-    """Blocks in a list. While `failure` is set, nothing can be written."""
+    """Blocks in a list, which is one open segment. While `failure` is set, nothing can be written."""
 
     def __init__(self) -> None:
         self._blocks: list[StoredBlock] = []
+        self._max_bytes = 0
         self.failure = ""
+        self.lost: list[tuple[int, int]] = []
 
     def last_seq(self) -> int:
         return self._blocks[-1].first_seq + self._blocks[-1].n - 1 if self._blocks else 0
@@ -26,8 +32,9 @@ class MemoryStorage:
         return self._blocks[-1].crc if self._blocks else 0
 
     def write(self, block: StoredBlock) -> None:
-        if self.failure:
-            raise LogFull(self.failure)
+        why = self.trouble()
+        if why:
+            raise LogFull(why)
         self._blocks.append(block)
 
     def blocks(self, after_seq: int) -> Iterator[StoredBlock]:
@@ -36,8 +43,26 @@ class MemoryStorage:
             if block.first_seq + block.n > after_seq + 1:
                 yield block
 
+    def id_runs(self, since_ms: int, *, whole: bool = False) -> Iterator[IdRun]:
+        for block in map(Block, self._blocks):
+            if block.received_at_ms >= since_ms:
+                seqs = np.arange(block.first_seq, block.last_seq + 1)
+                yield IdRun.of(np.asarray(block.id_hashes), seqs, block.received_at_ms)
+
     def trouble(self) -> str:
-        return self.failure
+        return self.failure or limit_reached(self.size_bytes(), self._max_bytes)
+
+    def roll(self) -> None:
+        """There is nothing to seal."""
+
+    def open_first_seq(self) -> int:
+        return self.first_seq()
+
+    def limit(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+
+    def size_bytes(self) -> int:
+        return sum(len(block.columns) + len(block.payload) for block in self._blocks)
 
     def close(self) -> None:
         """Nothing to let go of; the blocks stay, so that a log can be opened on them again."""

@@ -6,13 +6,15 @@ A refusal never enters the log, so a flood of unknown write keys cannot fill it:
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
 import msgspec
 
 from headgate.queries import connect_read_only
+from headgate.spec.message import id_text
+from headgate.spec.repair import DECODE_ERRORS, decode_tolerantly
 
 MAX_KEPT_PER_SOURCE = 10_000
 MAX_KEPT_BYTES = 64_000_000
@@ -61,6 +63,7 @@ class RefusedRing:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA secure_delete = ON")  # what is erased is to be gone from the file
         self._db.executescript(_SCHEMA)
         self._weigh()
         self._unknown_second = 0
@@ -95,6 +98,28 @@ class RefusedRing:
                 self._db.execute("ROLLBACK")
             self._weigh()
             raise
+
+    def erase(self, user_ids: Collection[str]) -> int:
+        """Drops every refusal whose body is about one of these users; how many. Counts stay.
+
+        A body that cannot be decoded is about a user whose id occurs in it. Durable when it returns,
+        and nothing of the bodies is left in the file; sqlite3.Error when that could not be done.
+        """
+        rows = self._db.execute("SELECT id, source, length(body), body FROM refusal")
+        about = [row[:3] for row in rows if _is_about(row[3], user_ids)]
+        if not about:
+            return 0
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._drop(about)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            self._weigh()
+            raise
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return len(about)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -150,6 +175,20 @@ def _newest_of_each_source(refusals: Iterable[Refusal]) -> list[Refusal]:
             room[refusal.source] -= 1
             kept.append(refusal)
     return kept[::-1]
+
+
+def _is_about(body: bytes, user_ids: Collection[str]) -> bool:
+    """Whether a refused message, or any message of a refused batch, is one of these users'."""
+    try:
+        decoded = decode_tolerantly(msgspec.json.decode, body)[0]
+    except DECODE_ERRORS:
+        return any(user_id.encode() in body for user_id in user_ids)
+    batch = decoded.get("batch") if isinstance(decoded, dict) else decoded
+    return any(
+        id_text(message.get("userId")) in user_ids
+        for message in [decoded, *(batch if isinstance(batch, list) else ())]
+        if isinstance(message, dict)
+    )
 
 
 def refusals_of(path: Path, message_id: str) -> Iterator[Refusal]:

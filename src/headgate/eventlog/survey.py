@@ -4,6 +4,8 @@
 survey goes on behind it. What is checked:
 
 - a block's checksum, and that it names the checksum of the block before it (the chain);
+- that a sealed segment ends with the block that its seal names; behind it the chain goes on from where
+  the segment ended before it was sealed;
 - that numbers neither skip nor repeat;
 - that the log does not end before its witness, which is how a lost tail shows.
 
@@ -16,8 +18,10 @@ from pathlib import Path
 
 import msgspec
 
-from headgate.eventlog.block import Block, BrokenBlock, StoredBlock
-from headgate.eventlog.sqlite import SqliteReadStorage, read_witness, segment_paths
+from headgate.eventlog.block import Block, BrokenBlock, StoredBlock, opened
+from headgate.eventlog.reading import SqliteReadStorage
+from headgate.eventlog.segments import segment_paths
+from headgate.eventlog.witness import read_witness
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -62,10 +66,14 @@ class _Surveyor:
         at: int | None = after_seq
         while at is not None:
             try:
-                for stored in self._storage.blocks(at):
-                    yield from self._look_at(stored)
+                for stored, block in opened(self._storage.blocks(at)):
+                    yield from self._look_at(stored, block)
                 break
-            except sqlite3.Error as error:
+            except BrokenBlock as unreadable:
+                at = unreadable.last_seq
+                yield Damage(unreadable.first_seq, at, unreadable.why)
+                self._went_to(at, None)
+            except sqlite3.Error as error:  # of the machine; for delivery it may pass
                 last_seq = at if self._last_seq is None else self._last_seq
                 at = self._next_segment(last_seq)
                 end = max(last_seq + 1, self._witnessed_seq) if at is None else at
@@ -80,27 +88,31 @@ class _Surveyor:
         """The number before the first one of the segment after the one that holds `last_seq + 1`."""
         return next((first - 1 for first in self._segments if first > last_seq + 1), None)
 
-    def _look_at(self, stored: StoredBlock) -> Iterator[Block | Damage]:
-        end = stored.first_seq + max(stored.n, 1) - 1
+    def _look_at(self, stored: StoredBlock, block: Block | BrokenBlock) -> Iterator[Block | Damage]:
         if self._last_seq is not None and stored.first_seq <= self._last_seq:
-            yield Damage(stored.first_seq, end, "the numbers were given twice", readable=True)
-            self._went_to(max(end, self._last_seq), None)
+            yield Damage(
+                stored.first_seq, stored.last_seq, "the numbers were given twice", readable=True
+            )
+            self._went_to(max(stored.last_seq, self._last_seq), None)
             return
         if self._last_seq is not None and stored.first_seq > self._last_seq + 1:
             if not self._was_retired(self._last_seq + 1):
                 yield Damage(self._last_seq + 1, stored.first_seq - 1, "the messages are missing")
             self._last_crc = None
-        try:
-            block = Block(stored)
-        except BrokenBlock:
-            yield Damage(stored.first_seq, end, "the checksum does not match")
-            self._went_to(end, None)
+        if isinstance(block, BrokenBlock):
+            yield Damage(block.first_seq, block.last_seq, block.why)
+            self._went_to(block.last_seq, None)
             return
-        if self._last_crc not in (None, stored.prev_crc):
-            why = "the block does not continue the one before it"
-            yield Damage(stored.first_seq, end, why, readable=True)
+        for why in self._breaks_of_chain(stored):
+            yield Damage(block.first_seq, block.last_seq, why, readable=True)
         yield block
-        self._went_to(end, stored.crc)
+        self._went_to(block.last_seq, stored.next_prev_crc)
+
+    def _breaks_of_chain(self, stored: StoredBlock) -> Iterator[str]:
+        if self._last_crc not in (None, stored.prev_crc):
+            yield "the block does not continue the one before it"
+        if stored.seal is not None and stored.seal.inner_crc != stored.crc:
+            yield "the segment does not end with the block that it was sealed with"
 
     def _was_retired(self, first_seq: int) -> bool:
         """Whether the segment that began with this number went away since the survey began."""

@@ -1,57 +1,21 @@
 """The dedupe window: which id hashes were seen lately, and under which numbers. Owned by the log's writer.
 
 The newest ids are in a dict; full dicts become sorted arrays (12 bytes an id) that are searched by
-bisection and forgotten as a whole once their newest id is older than the window. A hash that is found
-is only a suspicion: the caller compares the stored messageId before it calls anything a duplicate.
+bisection and forgotten as a whole once their newest id is older than the window. Those of sealed segments
+are mapped from their files instead, and stay there. A hash that is found is only a suspicion: the caller
+compares the stored messageId before it calls anything a duplicate.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+
+from headgate.eventlog.ids import IdRun
 
 WINDOW_MS = 24 * 3600 * 1000
 _FOLD_AT = 65_536
 _FOLD_AFTER_MS = 6 * 3600 * 1000
 _MERGE_BELOW = 2_000_000
-
-Hashes = npt.NDArray[np.uint64]
-Offsets = npt.NDArray[np.uint32]
-
-
-class _Run:
-    """Sorted hashes with the numbers of their messages, kept as offsets from the smallest."""
-
-    def __init__(self, hashes: Hashes, seqs: npt.NDArray[np.int64], newest_ms: int) -> None:
-        order = np.argsort(hashes, kind="stable")
-        self.hashes: Hashes = hashes[order]
-        self.base = int(seqs.min())
-        self.offsets: Offsets = (seqs[order] - self.base).astype(np.uint32)
-        self.newest_ms = newest_ms
-
-    def __len__(self) -> int:
-        return len(self.hashes)
-
-    def seqs(self) -> npt.NDArray[np.int64]:
-        return self.offsets.astype(np.int64) + self.base
-
-    def holds(self, wanted: Hashes) -> npt.NDArray[np.bool_]:
-        at = self.hashes.searchsorted(wanted)
-        at[at == len(self.hashes)] = 0
-        held: npt.NDArray[np.bool_] = self.hashes[at] == wanted
-        return held
-
-    def find(self, wanted: int) -> list[int]:
-        key = np.uint64(wanted)
-        first, last = np.searchsorted(self.hashes, key), np.searchsorted(self.hashes, key, "right")
-        return [self.base + int(offset) for offset in self.offsets[first:last]]
-
-    def merged(self, other: "_Run") -> "_Run":
-        return _Run(
-            np.concatenate((self.hashes, other.hashes)),
-            np.concatenate((self.seqs(), other.seqs())),
-            max(self.newest_ms, other.newest_ms),
-        )
 
 
 class IdWindow:
@@ -60,7 +24,7 @@ class IdWindow:
     def __init__(self) -> None:
         self._recent: dict[int, int] = {}
         self._recent_since_ms: int | None = None
-        self._runs: list[_Run] = []
+        self._runs: list[IdRun] = []
 
     def __len__(self) -> int:
         return len(self._recent) + sum(map(len, self._runs))
@@ -69,7 +33,7 @@ class IdWindow:
         """Those of the hashes that were seen before."""
         seen = self._recent.keys() & hashes
         if self._runs:
-            wanted = np.array(hashes, dtype=np.uint64)
+            wanted = np.sort(np.array(hashes, dtype=np.uint64))  # neighbours share pages
             for run in self._runs:
                 held = run.holds(wanted)
                 if held.any():
@@ -90,15 +54,15 @@ class IdWindow:
         if len(self._recent) >= _FOLD_AT or now_ms - self._recent_since_ms > _FOLD_AFTER_MS:
             self._fold(now_ms)
 
-    def load(self, hashes: Hashes, seqs: npt.NDArray[np.int64], newest_ms: int) -> None:
+    def load(self, run: IdRun) -> None:
         """Take in what an earlier process had appended."""
-        if len(hashes):
-            self._runs.append(_Run(hashes, seqs, newest_ms))
+        if len(run):
+            self._runs.append(run)
 
     def _fold(self, now_ms: int) -> None:
         n = len(self._recent)
         hashes = np.fromiter(self._recent.keys(), np.uint64, n)
-        self.load(hashes, np.fromiter(self._recent.values(), np.int64, n), now_ms)
+        self.load(IdRun.of(hashes, np.fromiter(self._recent.values(), np.int64, n), now_ms))
         self._recent = {}
         self._recent_since_ms = None
         self._runs = [run for run in self._runs if run.newest_ms > now_ms - WINDOW_MS]
@@ -108,6 +72,10 @@ class IdWindow:
         """Keeps the number of runs low: the newest is merged into its elder while that is not far larger."""
         while len(self._runs) > 1:
             elder, newest = self._runs[-2:]
-            if len(elder) > 4 * len(newest) or len(elder) + len(newest) > _MERGE_BELOW:
+            if (
+                elder.is_mapped
+                or len(elder) > 4 * len(newest)
+                or len(elder) + len(newest) > _MERGE_BELOW
+            ):
                 return
             self._runs[-2:] = [elder.merged(newest)]

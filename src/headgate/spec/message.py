@@ -42,6 +42,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     `call_type` is set by the path of a single post and "" for a batch. `context` and `integrations`
     are the batch's own, as JSON bytes, and go under each message's. `ip` is the peer's address.
+    `erased` is set when the messages were forgotten: of each, only its type and messageId are left.
     """
 
     source: str
@@ -54,6 +55,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     context: bytes = b""
     integrations: bytes = b""
     repairs: tuple[str, ...] = ()
+    erased: bool = False
 
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode

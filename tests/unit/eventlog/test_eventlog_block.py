@@ -16,6 +16,7 @@ from headgate.eventlog.block import (
     Contents,
     StoredBlock,
     id_hash,
+    opened,
     source_seed,
     user_hashes,
 )
@@ -160,6 +161,49 @@ def test_a_broken_block_tells_its_numbers() -> None:
     with pytest.raises(BrokenBlock, match="block 7 to 9 is broken") as broken:
         Block(stored(first_seq=7)._replace(crc=0))
     assert (broken.value.first_seq, broken.value.last_seq) == (7, 9)
+
+
+def many_requests(first_seq: int) -> StoredBlock:
+    """A block of eight requests with a message each, whose columns could hold nine messages."""
+    contents = Contents(
+        envelopes=[envelope()] * 8,
+        counts=[1] * 8,
+        raws=[b"{}"] * 8,
+        id_hashes=[*range(8)],
+        user_hashes=[0] * 8,
+        types=bytearray(8),
+        given_ids={},
+    )
+    return BlockWriter().build(first_seq, 0, contents)
+
+
+def test_a_broken_block_ends_before_the_next_one_begins() -> None:
+    """Whatever its number of messages has become; nothing of the next one is called broken."""
+    blocks = [many_requests(7)._replace(n=2**30), stored(first_seq=15), stored(first_seq=18)]
+    broken, *whole = [block for _, block in opened(blocks)]
+    assert isinstance(broken, BrokenBlock)
+    assert (broken.first_seq, broken.last_seq) == (7, 14)
+    assert [one.first_seq for one in whole] == [15, 18]
+
+
+def test_a_broken_block_is_told_before_what_cannot_be_read_at_all() -> None:
+    """Each range once, in order."""
+
+    def unreadable() -> Iterator[StoredBlock]:
+        yield many_requests(7)._replace(n=2**30)
+        raise BrokenBlock(15, 20, "the segment cannot be read")
+
+    told: list[tuple[int, int]] = []
+    with pytest.raises(BrokenBlock, match="15 to 20"):
+        told.extend((block.first_seq, block.last_seq) for _, block in opened(unreadable()))
+    assert told == [(7, 14)]
+
+
+def test_contents_are_those_that_went_in() -> None:
+    """So that a block can be made anew."""
+    assert Block(stored()).contents() == Block(stored(prev_crc=9)).contents()
+    rebuilt = BlockWriter().build(1, 0, Block(stored()).contents())
+    assert rebuilt == stored()
 
 
 def test_a_block_is_chained_to_the_one_before() -> None:

@@ -16,6 +16,7 @@ from headgate.eventlog.interface import DUPLICATE, Arrival, LogFull
 from headgate.eventlog.log import BlockLog
 from headgate.eventlog.memory import MemoryStorage
 from headgate.eventlog.refused import Refusal, RefusedRing, refusal_counts
+from headgate.eventlog.sqlite import SqliteStorage, segment_paths
 
 
 class HeldLog(BlockLog):
@@ -235,3 +236,27 @@ async def test_the_log_s_trouble_is_told(bench: Bench) -> None:
     assert await bench.commits.trouble() == ""
     bench.log.storage.failure = "the disk is full"
     assert await bench.commits.trouble() == "the disk is full"
+
+
+async def test_a_segment_is_ended_between_two_commits(tmp_path: Path) -> None:
+    """In the log's own thread; once the log is closed nothing happens any more."""
+    log = BlockLog(SqliteStorage(tmp_path / "log", ManualClock(NOW_MS)), ManualClock(NOW_MS))
+    commits = GroupCommit(log, RefusedRing(tmp_path / "refused.db"), lambda _: None)
+    await commits.append(arrival("a"), [])
+    await commits.roll()
+    await commits.append(arrival("b"), [])
+    assert [one for one, _ in segment_paths(tmp_path / "log")] == [1, 2]
+    await commits.limit(1)
+    assert "retention.maxBytes" in await commits.trouble()
+    await commits.close()
+    await commits.roll()
+    await commits.limit(0)
+    assert await commits.erase_refused(["ann"]) == 0
+
+
+async def test_refusals_are_forgotten_between_two_commits(bench: Bench) -> None:
+    """In the ring's own thread."""
+    refusal = Refusal(NOW_MS, "website", "no_ids", "m", b'{"userId":"ann"}')
+    await bench.append("a", refusals=[refusal])
+    assert await bench.commits.erase_refused(["ann"]) == 1
+    await bench.commits.close()

@@ -186,3 +186,44 @@ def test_text_from_anywhere_is_kept(ring: RefusedRing, path: Path) -> None:
     odd = refusal("\x00'\"🦔", body=b"\xff\x00")
     ring.add([odd])
     assert list(refusals_of(path, odd.message_id)) == [odd]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"userId":"ann","type":"tr"}', id="a message"),
+        pytest.param(b'{"batch":[{"userId":"bob"},{"userId":"ann"}]}', id="a batch"),
+        pytest.param(b'[{"userId":"ann"}]', id="a list"),
+        pytest.param(b'{"userId":"ann","x":NaN}', id="a message to be mended"),
+        pytest.param(b'{"userId":"ann","type', id="no JSON, but about her"),
+    ],
+)
+def test_a_user_is_forgotten(ring: RefusedRing, path: Path, body: bytes) -> None:
+    """What is about the user goes from the file as well; counts and everybody else's stay."""
+    ring.add([refusal("hers", body=body), refusal("his", body=b'{"userId":"bob"}')])
+    before = refusal_counts(path)
+    assert ring.erase(["ann", "eve"]) == 1
+    assert ring.erase(["ann"]) == 0
+    assert [list(refusals_of(path, one)) for one in ("hers",)] == [[]]
+    assert [one.message_id for one in refusals_of(path, "his")] == ["his"]
+    assert refusal_counts(path) == before
+    for part in path.parent.glob(f"{path.name}*"):
+        assert b"ann" not in part.read_bytes()
+
+
+def test_a_user_id_that_is_a_number_is_forgotten(ring: RefusedRing, path: Path) -> None:
+    """Compared as text, and in whole."""
+    ring.add([refusal("hers", body=b'{"userId":7}'), refusal("his", body=b'{"userId":77}')])
+    assert ring.erase(["7"]) == 1
+    assert list(refusals_of(path, "hers")) == []
+
+
+def test_what_is_forgotten_makes_room(
+    ring: RefusedRing, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ring weighs what it holds."""
+    monkeypatch.setattr(refused_module, "MAX_KEPT_PER_SOURCE", 2)
+    ring.add([refusal("hers", body=b'{"userId":"ann"}'), refusal("old")])
+    ring.erase(["ann"])
+    ring.add([refusal("new")])
+    assert len(list(refusals_of(path, "old"))) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from factories import NOW_MS, arrival, message
 from headgate.clock import ManualClock
-from headgate.eventlog.interface import DUPLICATE, LogFull
+from headgate.eventlog.interface import DUPLICATE, Arrival, LogFull
 from headgate.eventlog.log import BlockLog
 from headgate.eventlog.sqlite import SqliteStorage, read_witness, segment_paths, sqlite_reader
 
@@ -161,15 +161,16 @@ def test_a_log_that_ends_before_its_witness_says_what_is_lost(disk: Disk) -> Non
     shutil.copy(disk.directory / "witness", disk.directory.with_name("older"))
     disk.directory = disk.directory.with_name("older")
 
-    storage = disk.storage()
-    assert storage.lost == (3, 4)
-    log = BlockLog(storage, disk.clock)
+    log = disk.open()
+    assert log.lost() == [(3, 4)]
     assert append(log, "a", "c", "e") == [DUPLICATE, 5, 6]
     assert [seq for seq, _ in raws(disk.directory)] == [1, 2, 5, 6]
     with pytest.raises(KeyError):
         log.entry(4)
     log.close()
-    assert disk.storage().lost is None
+    log = disk.open()
+    assert (log.lost(), log.last_seq()) == ([(3, 4)], 6)  # a gap between segments is known for good
+    log.close()
 
 
 def test_a_log_whose_files_are_gone_numbers_on_above_the_witness(disk: Disk) -> None:
@@ -178,9 +179,8 @@ def test_a_log_whose_files_are_gone_numbers_on_above_the_witness(disk: Disk) -> 
     append(log, "a", "b")
     log.close()
     disk.segment(1).unlink()
-    storage = disk.storage()
-    assert storage.lost == (1, 2)
-    log = BlockLog(storage, disk.clock)
+    log = disk.open()
+    assert log.lost() == [(1, 2)]
     assert append(log, "a") == [3]
     log.close()
 
@@ -192,10 +192,9 @@ def test_a_witness_that_says_nothing_is_no_loss(disk: Disk, size: int) -> None:
     append(log, "a")
     log.close()
     os.truncate(disk.directory / "witness", size)
-    storage = disk.storage()
-    assert storage.lost is None
-    assert storage.last_seq() == 1
-    storage.close()
+    log = disk.open()
+    assert (log.lost(), log.last_seq()) == ([], 1)
+    log.close()
 
 
 def test_a_witness_that_cannot_be_written_costs_no_message(disk: Disk) -> None:
@@ -203,8 +202,8 @@ def test_a_witness_that_cannot_be_written_costs_no_message(disk: Disk) -> None:
     storage = disk.storage()
     log = BlockLog(storage, disk.clock)
     append(log, "a")
-    os.close(storage._witness)
-    storage._witness = os.open(disk.directory / "witness", os.O_RDONLY)
+    os.close(storage._witness._descriptor)
+    storage._witness._descriptor = os.open(disk.directory / "witness", os.O_RDONLY)
     assert append(log, "b") == [2]
     assert append(log, "c", "b") == [3, DUPLICATE]
     log.close()
@@ -236,6 +235,101 @@ def test_a_directory_that_cannot_be_looked_at_is_trouble(disk: Disk) -> None:
     assert "cannot be looked at" in log.trouble()
     with pytest.raises(LogFull):
         append(log, "a")
+    log.close()
+
+
+# A cap
+
+
+def large(*ids: str) -> Arrival:
+    """A request that weighs about 100 KB."""
+    return arrival(*ids, context=os.urandom(100_000))
+
+
+def weight(disk: Disk) -> int:
+    return sum(path.stat().st_size for path in disk.directory.iterdir())
+
+
+def test_a_log_at_its_cap_takes_nothing_and_says_why(disk: Disk) -> None:
+    """Nothing of the group is kept; once something went, or the cap is raised, it goes on."""
+    log = disk.open()
+    log.limit(2 * 1024 * 1024)
+    for n in range(100):
+        try:
+            log.append([large(f"m-{n}")])
+        except LogFull as error:
+            assert "retention.maxBytes is reached: the log holds" in str(error)
+            break
+    assert 1_800_000 < weight(disk) < 2 * 1024 * 1024 + 100_000  # a block, and what SQLite adds
+    assert "retention.maxBytes is reached" in log.trouble()
+    assert log.last_seq() == n
+    log.limit(0)
+    assert log.trouble() == ""
+    assert log.append([large(f"m-{n}")]) == [range(n + 1, n + 2)]
+    log.close()
+
+
+def test_room_that_was_made_is_found_by_itself(disk: Disk) -> None:
+    """Before a group is refused, the log looks again at what it weighs."""
+    log = disk.open()
+    log.append([large("a")])
+    ballast = disk.directory / f"{9:016d}.ids"
+    ballast.write_bytes(bytes(4 * 1024 * 1024))
+    log.limit(4 * 1024 * 1024)
+    assert "retention.maxBytes" in log.trouble()
+    ballast.unlink()
+    assert log.trouble() == ""
+    assert log.append([large("b")]) == [range(2, 3)]
+    log.close()
+
+
+def test_a_cap_makes_segments_small(disk: Disk) -> None:
+    """An eighth of it each, so that something can always be retired."""
+    log = disk.open()
+    log.limit(16 * 1024 * 1024)
+    for n in range(50):
+        log.append([large(f"m-{n}")])
+    assert len(disk.segments()) == 3
+    assert log.size_bytes() == pytest.approx(weight(disk), rel=0.5)
+    log.close()
+
+
+# Rolling
+
+
+def test_rolling_ends_a_segment_that_holds_something(disk: Disk) -> None:
+    """The next one is there at once, so the ended one is never written again, not even after a restart."""
+    log = disk.open()
+    log.roll()
+    assert disk.segments() == []
+    append(log, "a")
+    assert log.open_first_seq() == 1
+    log.roll()
+    log.roll()
+    assert (disk.segments(), log.open_first_seq()) == ([1, 2], 2)
+    log.close()
+    log = disk.open()
+    assert (append(log, "b", "a"), log.open_first_seq()) == ([2, DUPLICATE], 2)
+    assert disk.segments() == [1, 2]
+    log.close()
+
+
+def test_a_segment_that_cannot_be_begun_leaves_the_old_one_open(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, and messages are accepted as before."""
+    log = disk.open()
+    append(log, "a")
+
+    def failing(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteStorage, "_create", failing)
+        with pytest.raises(LogFull, match="a new segment cannot be begun"):
+            log.roll()
+    assert append(log, "b") == [2]
+    assert disk.segments() == [1]
     log.close()
 
 
@@ -399,9 +493,27 @@ def test_one_message_is_read_without_its_neighbours_blocks(disk: Disk) -> None:
         append(log, f"m-{n}")
     statements: list[str] = []
     reader = disk.storage()
-    connection = reader._connect(disk.segment(1))
-    connection.set_trace_callback(statements.append)
+    with reader._segments.opened(1) as segment:
+        assert segment is not None
+        segment._db.set_trace_callback(statements.append)
     next(reader.blocks(4))
     assert [one.rpartition("LIMIT")[2].strip(" ;") for one in statements] == ["1"]
+    reader.close()
+    log.close()
+
+
+def test_a_long_segment_is_read_once(disk: Disk) -> None:
+    """Each statement begins where the one before ended, so reading takes no longer per block further on."""
+    log = disk.open()
+    for n in range(100):
+        append(log, f"m-{n}")
+    statements: list[str] = []
+    reader = disk.storage()
+    with reader._segments.opened(1) as segment:
+        assert segment is not None
+        segment._db.set_trace_callback(statements.append)
+    assert len(list(reader.blocks(0))) == 100
+    begun_at = [int(one.partition("first_seq + n >")[2].split()[0]) for one in statements]
+    assert begun_at == [1, 2, 6, 22, 86]
     reader.close()
     log.close()

@@ -1,5 +1,6 @@
 """The dedupe window never forgets an id within its 24 hours, and forgets what is older in the end."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis.stateful import (
 )
 
 from headgate.eventlog import window as window_module
+from headgate.eventlog.ids import IdRun, read_ids, write_ids
 from headgate.eventlog.window import WINDOW_MS, IdWindow
 
 HOUR_MS = 3600 * 1000
@@ -31,11 +33,23 @@ def window_of(*hashes: int, first_seq: int = 1, now_ms: int = 0) -> IdWindow:
 def loaded(*hashes: int, first_seq: int = 1, now_ms: int = 0) -> IdWindow:
     window = IdWindow()
     seqs = np.arange(first_seq, first_seq + len(hashes), dtype=np.int64)
-    window.load(np.array(hashes, dtype=np.uint64), seqs, now_ms)
+    window.load(IdRun.of(np.array(hashes, dtype=np.uint64), seqs, now_ms))
     return window
 
 
-@pytest.mark.parametrize("make", [window_of, loaded], ids=["added", "loaded"])
+def mapped(*hashes: int, first_seq: int = 1, now_ms: int = 0) -> IdWindow:
+    seqs = np.arange(first_seq, first_seq + len(hashes), dtype=np.int64)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "1.ids"
+        write_ids(path, IdRun.of(np.array(hashes, dtype=np.uint64), seqs, now_ms))
+        run = read_ids(path)
+    assert run is not None
+    window = IdWindow()
+    window.load(run)
+    return window
+
+
+@pytest.mark.parametrize("make", [window_of, loaded, mapped])
 def test_what_was_seen_is_suspect(make: Any) -> None:
     """Both ends of the range of hashes included; nothing else is."""
     window = make(0, 7, TOP, first_seq=41)
@@ -47,7 +61,7 @@ def test_what_was_seen_is_suspect(make: Any) -> None:
 def test_an_empty_window_suspects_nobody() -> None:
     """Neither does one that was given nothing to load."""
     window = IdWindow()
-    window.load(np.array([], dtype=np.uint64), np.array([], dtype=np.int64), 0)
+    window.load(IdRun.of(np.array([], dtype=np.uint64), np.array([], dtype=np.int64), 0))
     assert window.suspects([1, 2]) == set()
     assert window.find(1) == []
 
@@ -78,6 +92,17 @@ def test_old_ids_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     window.add([*range(100, 104)], 101, WINDOW_MS + 1)
     assert window.suspects(range(104)) == set(range(100, 104))
     assert len(window) == 4
+
+
+def test_what_is_mapped_stays_in_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merging it would read a whole file into memory; it is forgotten like the rest."""
+    monkeypatch.setattr(window_module, "_FOLD_AT", 1)
+    window = mapped(*range(10))
+    for at in range(3):
+        window.add([10 + at], 11 + at, 0)
+    assert [(len(run), run.is_mapped) for run in window._runs] == [(10, True), (3, False)]
+    window.add([13], 14, WINDOW_MS + 1)
+    assert window.suspects(range(14)) == {13}
 
 
 class NeverForgets(RuleBasedStateMachine):
