@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from headgate.cli import accounts, running, story, traffic, workspace
+from headgate.cli import accounts, backup, running, story, traffic, workspace
 from headgate.cli.console import explain
 
 
@@ -69,6 +69,8 @@ for _command in (
     story.trace,
     accounts.audit,
     accounts.status,
+    backup.backup,
+    backup.restore,
     traffic.send,
     running.sandbox,
 ):

@@ -2,7 +2,7 @@
 
 import errno
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +23,16 @@ DataDir = Annotated[
         help="The data directory; ./headgate-data when left out.",
         show_default=False,
         file_okay=False,
+        metavar="DIR",
+    ),
+]
+DataDirOrBackup = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir",
+        envvar="HEADGATE_DATA_DIR",
+        help="The data directory, or a backup of one; ./headgate-data when left out.",
+        show_default=False,
         metavar="DIR",
     ),
 ]
@@ -80,6 +90,20 @@ def _is_number(column: Sequence[str]) -> bool:
     return all(cell.replace(",", "").isdigit() for cell in column)
 
 
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr that is told (bytes done, bytes in all); nothing at all without a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def printable(text: str, keep: str = "") -> str:
     """The text with control characters escaped: what senders wrote must not steer a terminal."""
     if text.isprintable():
@@ -108,11 +132,17 @@ def explain(error: Exception) -> bool:
     """Says what a person can mend; false when the error is none of these."""
     import sqlite3
 
+    from headgate.backup.archive import BackupError
+    from headgate.delivery.reader import OtherStore
+    from headgate.eventlog.segments import NewerLog
+    from headgate.stores import UnusableDirectory
     from headgate.workspace.errors import InvalidWorkspace, WorkspaceError
 
     if isinstance(error, InvalidWorkspace):
         say(f"headgate: the workspace was refused, nothing was changed\n{error}")
-    elif isinstance(error, WorkspaceError):
+    elif isinstance(
+        error, WorkspaceError | UnusableDirectory | OtherStore | NewerLog | BackupError
+    ):
         say(f"headgate: {error}")
     elif isinstance(error, sqlite3.Error):
         say(f"headgate: the stored data cannot be read: {error}")
@@ -135,17 +165,39 @@ def catalog_settings() -> "Catalog":
 
 @contextmanager
 def opened(data_dir: Path) -> "Iterator[Stored]":
-    """A data directory for reading; wrong usage when it is none."""
+    """A data directory or a backup for reading; wrong usage when it is neither."""
     import os
+    from contextlib import closing
 
     from headgate.records.stored import Stored
+    from headgate.stores import check_versions
     from headgate.workspace.sqlite_store import SqliteWorkspaceReader
 
-    workspace = SqliteWorkspaceReader(workspace_path(data_dir))
-    try:
-        yield Stored(data_dir, workspace, catalog=catalog_settings(), environment=os.environ)
-    finally:
-        workspace.close()
+    with readable(data_dir) as directory:
+        path = workspace_path(directory)
+        check_versions(directory)
+        with closing(SqliteWorkspaceReader(path)) as workspace:
+            yield Stored(directory, workspace, catalog=catalog_settings(), environment=os.environ)
+
+
+@contextmanager
+def readable(data_dir: Path) -> Iterator[Path]:
+    """The directory to read: the data directory itself, or what a backup is unpacked to meanwhile."""
+    if not data_dir.is_file():
+        yield data_dir
+        return
+    from tempfile import TemporaryDirectory
+
+    from headgate.backup.archive import NotABackup
+    from headgate.backup.restoring import unpack
+
+    with TemporaryDirectory(prefix="headgate-") as directory:
+        try:
+            with progress_bar(f"Unpacking {data_dir.name}") as progress:
+                unpack(data_dir, Path(directory), progress)
+        except NotABackup as error:
+            raise usage_error(str(error)) from None
+        yield Path(directory)
 
 
 def workspace_path(data_dir: Path) -> Path:

@@ -9,9 +9,11 @@ from headgate.cli.console import (
     DEFAULT_DATA_DIR,
     AsJson,
     DataDir,
+    DataDirOrBackup,
     catalog_settings,
     no,
     print_json,
+    readable,
     say,
     workspace_path,
 )
@@ -98,7 +100,7 @@ def _commit(document: "Document", data_dir: Path) -> tuple[int, list[str]]:
             return version, list(changes(before.document, document, catalog_settings()))
 
 
-def export(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def export(data_dir: DataDirOrBackup = DEFAULT_DATA_DIR) -> None:
     """Print the workspace as headgate.yaml.
 
     Variables stay as they were written, so the text holds no secret that came from the
@@ -113,5 +115,8 @@ def export(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     from headgate.workspace.export import export as as_text
     from headgate.workspace.sqlite_store import SqliteWorkspaceReader
 
-    with closing(SqliteWorkspaceReader(workspace_path(data_dir))) as store:
+    with (
+        readable(data_dir) as directory,
+        closing(SqliteWorkspaceReader(workspace_path(directory))) as store,
+    ):
         print(as_text(store.current().document, catalog_settings()), end="", flush=True)
