@@ -1,19 +1,9 @@
 """What every event log does; runs over SQLite and over its in-memory twin."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
 from factories import NOW_MS, arrival, envelope, message
 from headgate.clock import ManualClock
@@ -335,108 +325,3 @@ def test_closing_twice_is_fine(logs: Logs) -> None:
     """Whoever cleans up need not know whether somebody did."""
     logs.log.close()
     logs.log.close()
-
-
-class AgreesWithAModel(RuleBasedStateMachine):
-    """A log against a plain list, through failures, restarts and the passing of time."""
-
-    folder: Path
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = ManualClock(NOW_MS)
-        names = len(list(self.folder.iterdir()))
-        kinds = (MemoryKind(self.clock), SqliteKind(self.folder / str(names), self.clock))
-        self.logs = [Logs(kind) for kind in kinds]
-        self.failing = False
-        self.accepted: list[tuple[str, str]] = []
-        self.seen_ms: dict[tuple[str, str], int] = {}
-
-    @rule(
-        groups=st.lists(
-            st.tuples(
-                st.sampled_from(["website", "shop"]),
-                st.lists(st.sampled_from("abcdef"), min_size=1),
-            ),
-            min_size=1,
-            max_size=3,
-        )
-    )
-    def append(self, groups: list[tuple[str, list[str]]]) -> None:
-        """Both answer alike; what the model has seen within 24 h is refused."""
-        now_ms = self.clock.now_ms()
-        arrivals = [arrival(*ids, source=source, received_at_ms=now_ms) for source, ids in groups]
-        if self.failing:
-            for logs in self.logs:
-                with pytest.raises(LogFull):
-                    logs.log.append([*arrivals, arrival(f"new-{now_ms}")])
-            return
-        first, second = ([list(one) for one in logs.log.append(arrivals)] for logs in self.logs)
-        assert first == second
-        for (source, ids), answer in zip(groups, first, strict=True):
-            for message_id, seq in zip(ids, answer, strict=True):
-                key = source, message_id
-                if seq == DUPLICATE:
-                    assert key in self.seen_ms
-                else:
-                    assert now_ms - self.seen_ms.get(key, 0) >= DAY_S * 1000
-                    self.accepted.append(key)
-                    self.seen_ms[key] = now_ms
-                    assert seq == len(self.accepted)
-
-    @rule(hours=st.sampled_from([1, 7, 25]))
-    def wait(self, hours: int) -> None:
-        """Time passes."""
-        self.clock.advance(hours * 3600)
-
-    @precondition(lambda self: not self.failing)
-    @rule()
-    def fail(self) -> None:
-        """Nothing can be written from now on."""
-        self.failing = True
-        for logs in self.logs:
-            logs.kind.fail()
-
-    @precondition(lambda self: self.failing)
-    @rule()
-    def recover(self) -> None:
-        """Everything can be written again."""
-        self.failing = False
-        for logs in self.logs:
-            logs.kind.recover()
-
-    @rule()
-    def roll(self) -> None:
-        """The open segment ends, if the disk lets it."""
-        for logs in self.logs:
-            with suppress(LogFull):
-                logs.log.roll()
-
-    @rule()
-    def reopen(self) -> None:
-        """A restart."""
-        for logs in self.logs:
-            logs.reopen()
-
-    @invariant()
-    def everything_accepted_is_held(self) -> None:
-        """In order, under its number, and nothing else."""
-        for logs in self.logs:
-            assert logs.log.last_seq() == len(self.accepted)
-            assert [(entry.seq, entry.envelope.source, entry.raw) for entry in held(logs.log)] == [
-                (at, source, message(message_id))
-                for at, (source, message_id) in enumerate(self.accepted, 1)
-            ]
-
-    def teardown(self) -> None:
-        for logs in self.logs:
-            logs.log.close()
-
-
-def test_logs_agree_with_a_model(tmp_path: Path) -> None:
-    """Any sequence of groups, failures, restarts and waits leads to the same accepted messages."""
-    AgreesWithAModel.folder = tmp_path
-    run_state_machine_as_test(
-        AgreesWithAModel,
-        settings=settings(max_examples=15, stateful_step_count=12, deadline=None),
-    )

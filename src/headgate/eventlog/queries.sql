@@ -46,3 +46,7 @@ ORDER BY first_seq;
 -- name: probe
 -- A write of one row, to see whether writes work.
 UPDATE probe SET times = times + 1 WHERE id = 1;
+
+-- name: version
+-- Which Headgate's log this is.
+PRAGMA user_version;

@@ -81,7 +81,9 @@ def segment_paths(directory: Path) -> list[tuple[int, Path]]:
 def check_version(directory: Path) -> None:
     """NewerLog when any of the segments was written by a newer Headgate."""
     for first_seq, _ in segment_paths(directory):
-        with suppress(sqlite3.Error, FileNotFoundError):  # unreadable or sealed meanwhile: not newer
+        with suppress(
+            sqlite3.Error, FileNotFoundError
+        ):  # unreadable or sealed meanwhile: not newer
             segment = open_segment(directory, first_seq)
             if segment is not None:
                 segment.close()
@@ -125,7 +127,7 @@ class Segment:
         self._inode = path.stat().st_ino
         self._db = _connect_immutable(path) if name[2] else connect_read_only(path)
         try:
-            _refuse_newer(self._db, path)
+            self._refuse_newer()
             self.seal = self._read_seal() if name[2] else None
         except BaseException:
             self._db.close()
@@ -147,7 +149,7 @@ class Segment:
         limit, read = 1, -1
         while True:
             asked = {"next": max(after_seq, read) + 1, "read": read, "limit": limit}
-            rows = self._db.execute(SQL["blocks_from"], asked).fetchall()
+            rows = self._execute("blocks_from", **asked).fetchall()
             for row in rows:
                 block = StoredBlock(*row)
                 if block.first_seq >= next_segment:
@@ -160,12 +162,12 @@ class Segment:
 
     def last_blocks(self, next_segment: int) -> Iterator[StoredBlock]:
         """The blocks from the last one backwards."""
-        for row in self._db.execute(SQL["last_blocks"], {"next_segment": next_segment}):
+        for row in self._execute("last_blocks", next_segment=next_segment):
             yield self._with_seal(StoredBlock(*row))
 
     def end(self, next_segment: int) -> End | None:
         """The last block, unchecked; None when there is no block."""
-        row = self._db.execute(SQL["end"], {"next_segment": next_segment}).fetchone()
+        row = self._execute("end", next_segment=next_segment).fetchone()
         if row is None:
             return None
         end = End(row[0], min(row[1], next_segment - 1), row[2])
@@ -173,15 +175,31 @@ class Segment:
 
     def columns(self, since_ms: int, next_segment: int) -> Iterator[tuple[int, int, int, bytes]]:
         """(first number, messages, receivedAt, columns) of the blocks from `since_ms` on, unchecked."""
-        asked = {"since_ms": since_ms, "next_segment": next_segment}
-        return iter(self._db.execute(SQL["columns"], asked))
+        return iter(self._execute("columns", since_ms=since_ms, next_segment=next_segment))
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
 
+    def _refuse_newer(self) -> None:
+        version = self._execute("version").fetchone()[0]
+        if version > LOG_VERSION:
+            raise NewerLog(
+                f"{self._path} was written by a newer Headgate (log version {version}, this one "
+                f"knows {LOG_VERSION}); start that one, or restore a backup made before the upgrade"
+            )
+
+    def _execute(self, query: str, **asked: int) -> sqlite3.Cursor:
+        """A query's rows. A schema that is no text any more is an error of SQLite's like any other."""
+        try:
+            return self._db.execute(SQL[query], asked)
+        except UnicodeDecodeError as error:
+            corrupt = sqlite3.DatabaseError(f"the schema is damaged: {error}")
+            corrupt.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise corrupt from error
+
     def _read_seal(self) -> Seal | None:
-        row = self._db.execute(SQL["seal"]).fetchone()
+        row = self._execute("seal").fetchone()
         return Seal(*row) if row else None
 
     def _with_seal(self, block: StoredBlock) -> StoredBlock:
@@ -206,12 +224,3 @@ def open_segment(directory: Path, first_seq: int) -> Segment | None:
 def _connect_immutable(path: Path) -> sqlite3.Connection:
     uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-
-
-def _refuse_newer(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > LOG_VERSION:
-        raise NewerLog(
-            f"{path} was written by a newer Headgate (log version {version}, this one knows "
-            f"{LOG_VERSION}); start that one, or restore a backup made before the upgrade"
-        )
