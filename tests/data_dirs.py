@@ -1,6 +1,7 @@
 """A data directory for tests, written through the stores' own interfaces, as gateway and worker do."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -8,14 +9,28 @@ from typing import Any
 
 import factories
 from headgate.clock import ManualClock
-from headgate.delivery.facts import Attempt, Facts, Outcome, Settled, Waiting
+from headgate.delivery.facts import (
+    FAILED,
+    REPLAYED,
+    Attempt,
+    DeadLetter,
+    Facts,
+    Outcome,
+    Replay,
+    Settled,
+    Standing,
+    Waiting,
+)
+from headgate.delivery.letters import Letter, sealed
 from headgate.delivery.store import DeliveryStore
 from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.interface import Arrival
 from headgate.eventlog.log import BlockLog
 from headgate.eventlog.refused import Refusal, RefusedRing
-from headgate.eventlog.sqlite import SqliteStorage, segment_paths
+from headgate.eventlog.sqlite import SqliteStorage, segment_paths, sqlite_reader
 from headgate.records.stored import Stored
+from headgate.spec.message import normalize
+from headgate.spec.names import CALL_TYPE_CODES
 from headgate.workspace.document import checked
 from headgate.workspace.sqlite_store import SqliteWorkspaceReader, SqliteWorkspaceStore
 
@@ -66,11 +81,26 @@ class DataDir:
 
     def append(self, *arrivals: Arrival, segment_messages: int = 1000) -> None:
         """Appends requests as one block."""
+        self.append_blocks(arrivals, segment_messages=segment_messages)
+
+    def append_blocks(
+        self, *blocks: Sequence[Arrival], segment_messages: int = 1000, minutes_apart: int = 0
+    ) -> None:
+        """Appends requests, block after block, with some minutes in between on the clock."""
         storage = SqliteStorage(
             self.path / "log", self.clock, max_segment_messages=segment_messages
         )
         with closing(BlockLog(storage, self.clock)) as log:
-            log.append(arrivals)
+            for block in blocks:
+                log.append(block)
+                self.clock.advance(60 * minutes_apart)
+
+    def say(self, call_type: str, message_id: str, user: str = "ann", **fields: Any) -> Arrival:
+        """A request of one message by a user, received now, for `append`; `fields` are the message's."""
+        envelope = factories.envelope(received_at_ms=self.clock.now_ms())
+        raw = factories.message(message_id, type=call_type, userId=user, **fields)
+        code = CALL_TYPE_CODES[call_type]
+        return Arrival(envelope, [raw], [message_id], [user], bytearray([code]))
 
     def refuse(self, message_id: str, reason: str, **fields: Any) -> None:
         """Counts and keeps a refusal."""
@@ -117,6 +147,56 @@ class DataDir:
         self.record(Facts(attempts=[attempt]))
         return self._attempts
 
+    def give_up(
+        self,
+        *seqs: int,
+        to: int = 1,
+        reason: str = "refused",
+        attempt_id: int | None = None,
+        cursor: int | None = None,
+    ) -> None:
+        """Records that messages of the log failed, with a dead letter that keeps each."""
+        at_ms = self.clock.now_ms() + 50
+        letters = [
+            self._letter(seq, destination=to, reason=reason, at_ms=at_ms, attempt_id=attempt_id)
+            for seq in seqs
+        ]
+        settled = Settled(to, FAILED, reason, "answered 400", at_ms, list(seqs), attempt_id)
+        cursors = {} if cursor is None else {to: cursor}
+        self.record(Facts(settled=[settled], dead_letters=letters, cursors=cursors))
+
+    def replay(self, name: str, *seqs: int, to: int = 1, settled: int = 0) -> None:
+        """Records that messages are to be sent again, and that so many of them have been."""
+        at_ms = self.clock.now_ms() + 60
+        again = Settled(to, REPLAYED, "", name, at_ms, list(seqs))
+        begun = Replay(name, to, at_ms, "everything", len(seqs), b"")
+        self.record(Facts(settled=[again], replays=[begun]))
+        if settled:
+            self.record(Facts(replayed=Counter({(name, to): settled})))
+
+    def forget_before(self, seq: int, to: int = 1) -> None:
+        """Forgets the facts of what retention has taken out of the log."""
+        with closing(DeliveryStore(self.path / "delivery" / "delivery.db")) as store:
+            store.forget_before(to, seq)
+
+    def stand(self, state: str, trouble: str, to: int = 1) -> None:
+        """Records how a destination is doing from now on."""
+        self.record(Facts(standings={to: Standing(state, trouble, self.clock.now_ms())}))
+
+    def _letter(self, seq: int, **fields: Any) -> DeadLetter:
+        with closing(sqlite_reader(self.path / "log")) as log:
+            entry = log.entry(seq)
+        said = normalize(entry.raw, entry.envelope, entry.given_id)
+        kept = sealed(Letter(entry.envelope, entry.raw, entry.given_id))
+        return DeadLetter(
+            seq=seq,
+            message_id=said["messageId"],
+            user_id=said["userId"],
+            row=b'{"the":"row"}',
+            message=kept,
+            **fields,
+        )
+
     def wait(self, *seqs: int, to: int = 1, attempts: int, due_at_ms: int) -> None:
         """Records that messages were tried and will be tried again."""
         waiting = Waiting(to, attempts, self.clock.now_ms(), due_at_ms, list(seqs))
@@ -127,6 +207,12 @@ class DataDir:
         """The directory as trace, audit and status read it."""
         with closing(SqliteWorkspaceReader(self.path / "workspace.db")) as workspace:
             yield Stored(self.path, workspace, catalog=SETTINGS, environment={})
+
+    def retire(self, first_kept: int) -> None:
+        """Takes away the segments before the one that begins with a message, as retention does."""
+        for first_seq, path in segment_paths(self.path / "log"):
+            if first_seq < first_kept:
+                path.unlink()
 
     # damage
 

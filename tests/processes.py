@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
 
@@ -131,7 +131,8 @@ class Child:
 
     def kill(self) -> None:
         """SIGKILL to this process alone; its children are left to themselves."""
-        self._family |= set(map(identity, descendants(self.pid)))
+        if self.process.poll() is None:  # else its number may be another's by now
+            self._family |= set(map(identity, descendants(self.pid)))
         self.process.kill()
         self.process.wait()
 
@@ -175,6 +176,7 @@ class Gateway(Child):
         *,
         port: int | None = None,
         app_port: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.port = port or free_port()
@@ -185,7 +187,7 @@ class Gateway(Child):
         command += ["--port", str(self.port), "--app-port", str(self.app_port)]
         if config is not None:
             command += ["--config", config]
-        super().__init__(command)
+        super().__init__(command, **(environment or {}))
 
     def __enter__(self) -> "Gateway":
         return self.ready()

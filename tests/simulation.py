@@ -18,6 +18,8 @@ from headgate.clock import ManualClock
 from headgate.delivery.answers import Answer
 from headgate.delivery.engine import Delivery
 from headgate.delivery.facts import Facts
+from headgate.delivery.positions import pack
+from headgate.delivery.replays import ReplayRequest, Wanted
 from headgate.delivery.store import DeliveryStore
 from headgate.delivery.transport import FakeTransport
 from headgate.destinations.catalog import CATALOG
@@ -185,6 +187,7 @@ class World:
         self.heap = HeapModel(self.clock, latency)
         self.answer: Callable[[Request], Any] = self.heap.answer
         self.storage = MemoryStorage()
+        self.messages: list[Message] = []
         self.log = memory_log(self.clock, self.storage)
         self.workspace = MemoryWorkspaceStore(self.clock)
         self.store = SnapshotStore()
@@ -238,10 +241,36 @@ class World:
     def append(self, messages: Iterable[Message]) -> None:
         """The gateway accepts messages, in blocks of up to 1,000."""
         given = list(messages)
+        self.messages += given
         for start in range(0, len(given), BLOCK_MESSAGES):
             self.log.append([self._arrival(given[start : start + BLOCK_MESSAGES])])
         if self.delivery is not None:
             self.delivery.wake()
+
+    def request(self, name: str, seqs: Iterable[int], *, planned_to: int = 0) -> ReplayRequest:
+        """A replay as the command line plans it: with every later profile write of the same users."""
+        chosen = sorted(seqs)
+        events: list[int] = []
+        writes: dict[str, list[int]] = {}
+        for seq in chosen:
+            message = self.messages[seq - 1]
+            if message["type"] == "identify":
+                writes.setdefault(message["userId"], [seq])
+            else:
+                events.append(seq)
+        planned_to = planned_to or self.log.last_seq()
+        for seq, message in enumerate(self.messages[:planned_to], 1):
+            of_user = writes.get(message["userId"])
+            if of_user and message["type"] == "identify" and seq > of_user[-1]:
+                of_user.append(seq)
+        wanted = Wanted({user: pack(of_user) for user, of_user in writes.items()}, pack(events))
+        return ReplayRequest(name, self.clock.now_ms(), "for a test", planned_to, {1: wanted})
+
+    def replay(self, name: str, seqs: Iterable[int]) -> "asyncio.Task[None]":
+        """Somebody asks for a replay to the first destination; done when it is recorded."""
+        assert self.delivery is not None
+        asked = self.delivery.replay(self.request(name, seqs))
+        return asyncio.get_running_loop().create_task(asked)
 
     def at(self, monotonic_s: float, do: Callable[[], None]) -> None:
         """Something happens at a moment to come."""
@@ -302,6 +331,10 @@ class World:
         assert all(len(each) == 1 for each in found.values())
         return {seq: each[0] for seq, each in found.items()}
 
+    def last_outcomes(self, destination: int = 1) -> dict[int, tuple[str, str]]:
+        """The outcome that each message has now."""
+        return {seq: each[-1] for seq, each in self.store.outcomes(destination).items()}
+
     def _arrival(self, messages: list[Message]) -> Arrival:
         return Arrival(
             envelope=Envelope("web", self.clock.now_ms(), self.version),
@@ -317,6 +350,8 @@ class World:
             delivery is not None
             and delivery.settled_to() >= last
             and all(cursor >= last for cursor in self.store.cursors().values())
+            and not any(status.replaying for status in delivery.status())
+            and not self.store.open_replays()
         )
 
     def _next_plan(self) -> list[float]:

@@ -61,7 +61,7 @@ class Keeper:
     async def look(self, at: Subject) -> str:
         """Has the worker read what was changed; "" once it uses it, else why it does not."""
         number = next(self._numbers)
-        looked = asyncio.get_running_loop().create_future()
+        looked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._asked[number] = looked
         self.send(Look(number, at))
         try:

@@ -22,33 +22,40 @@ import uvloop
 from headgate.channel import (
     Appended,
     Message,
+    Retired,
+    Scrubbed,
     SettledTo,
 )
 from headgate.clock import SystemClock
 from headgate.control import Check, ControlServer, Poke, Reply, Use, answers
+from headgate.delivery.reader import seen_to
 from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.group_commit import GroupCommit
 from headgate.eventlog.refused import RefusedRing
-from headgate.eventlog.retention import retire
+from headgate.eventlog.segments import NewerLog
 from headgate.eventlog.sqlite import sqlite_log
+from headgate.gateway.cdn import Cdn
 from headgate.gateway.connection import DoorServer
 from headgate.gateway.doors import Doors
 from headgate.keeper import Keeper
 from headgate.locks import Lock, Locked, hold, is_held
 from headgate.spec.limits import REQUEST_DEADLINE_S
+from headgate.stores import DELIVERY, UnusableDirectory, check_versions
+from headgate.upkeep import Upkeep
 from headgate.workspace.diff import as_text, changes
 from headgate.workspace.document import checked
 from headgate.workspace.errors import WorkspaceError
 from headgate.workspace.file import digest, parse, read_text
 from headgate.workspace.model import Document, Workspace
+from headgate.workspace.sqlite_privacy import SqlitePrivacyStore
 from headgate.workspace.sqlite_store import SqliteWorkspaceStore
 from headgate.workspace.store import WorkspaceStore
+from headgate.workspace.suppressed import SuppressedUsers
 from headgate.workspace.versions import Versions
 
 _LOCK_TIMEOUT_S = 15.0
 _PORT_TIMEOUT_S = 1.0
 _ANSWER_WITHIN_S = 3.0
-_RETIRE_EVERY_S = 600.0
 
 _SETTINGS = {kind: destination.settings for kind, destination in CATALOG.items()}
 
@@ -68,9 +75,10 @@ class ServeOptions(msgspec.Struct, frozen=True):
 def serve(options: ServeOptions, started: Callable[[str, str], None] | None = None) -> int:
     """Runs the server until SIGTERM or SIGINT; the exit status. `started` is told both addresses."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
         try:
+            check_versions(options.data_dir)
+            options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             held.enter_context(_lock(options.data_dir))
             store = SqliteWorkspaceStore(options.data_dir / "workspace.db", SystemClock())
             with contextlib.closing(store):
@@ -87,7 +95,7 @@ def serve(options: ServeOptions, started: Callable[[str, str], None] | None = No
             return _refuse(f"another server runs on {options.data_dir}; stop it first")
         except OSError as error:
             return _refuse(f"{error}; choose another with --port or --app-port")
-        except WorkspaceError as error:
+        except (UnusableDirectory, NewerLog, WorkspaceError) as error:
             return _refuse(str(error))
         return uvloop.run(_Gateway(options, public, private).run(started or _say_started))
 
@@ -111,7 +119,8 @@ def _apply(document: Document, applied_digest: str, store: WorkspaceStore) -> No
     """Makes the document the newest version, and says what that changes."""
     before = store.current().document
     store.commit(document, actor="serve", applied_digest=applied_digest)
-    print(as_text(changes(before, document, _SETTINGS)), file=sys.stderr)
+    lines = changes(before, document, _SETTINGS, hide_write_keys=True)  # logs outlive terminals
+    print(as_text(lines), file=sys.stderr)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -179,24 +188,43 @@ class _Gateway:
             await control.stop()
             store.close()
             return _refuse(str(error))
-        event_log = sqlite_log(data_dir / "log", clock)
+        self._privacy = SqlitePrivacyStore(data_dir / "workspace.db", clock)
+        self._suppressed = SuppressedUsers(self._privacy)
+        self._suppressed.read()
+        self._log = sqlite_log(data_dir / "log", clock, seen_to(data_dir / DELIVERY))
+        self._log.limit(self._now[1].retention.max_bytes)
+        self._privacy.take_up(self._log.last_seq())
         refused = RefusedRing(data_dir / "refused.db")
-        commits = GroupCommit(event_log, refused, self._appended)
-        web = DoorServer(
-            Doors(commits, lambda: self._now, clock), request_deadline_s=REQUEST_DEADLINE_S
+        commits = self._commits = GroupCommit(self._log, refused, self._appended)
+        self._upkeep = Upkeep(
+            data_dir / "log",
+            event_log=self._log,
+            commits=commits,
+            privacy=self._privacy,
+            clock=clock,
+            retention=lambda: self._now[1].retention,
+            settled_to=lambda: self._settled_to,
+            retired=lambda first_seq: self._worker.send(Retired(first_seq)),
+            erased=lambda: self._worker.look("privacy"),
         )
+        doors = Doors(
+            commits, lambda: self._now, clock, self._suppressed, elsewhere=Cdn(lambda: self._now)
+        )
+        web = DoorServer(doors, request_deadline_s=REQUEST_DEADLINE_S)
         await web.start(self._public)
         started(url_of(self._public), url_of(self._private))
         keeper = loop.create_task(self._worker.run(self._stopping), name="keep the worker running")
-        retention = loop.create_task(self._retire_segments(clock), name="retention")
+        upkeep = loop.create_task(self._upkeep.run(), name="upkeep")
 
         await self._stopping.wait()
 
         await control.stop()  # first, so that the next server waits for this one to end
-        retention.cancel()
+        upkeep.cancel()
+        await asyncio.gather(upkeep, return_exceptions=True)
         await web.stop(_ANSWER_WITHIN_S)
         await commits.close()
         await keeper
+        self._privacy.close()
         store.close()
         return 0
 
@@ -208,10 +236,14 @@ class _Gateway:
 
     def _appended(self, seq: int) -> None:
         self._worker.send(Appended(seq))
+        self._upkeep.appended()
 
     def _heard(self, message: Message) -> None:
         if isinstance(message, SettledTo):
             self._settled_to = message.seq
+            self._upkeep.settled()
+        elif isinstance(message, Scrubbed):
+            self._upkeep.wake()
 
     def _newest(self) -> tuple[int, Workspace]:
         ready = self._versions.newest()
@@ -224,6 +256,8 @@ class _Gateway:
             return await self._check(poke.document)
         if isinstance(poke, Use):
             return await self._use_newest()
+        if poke.at == "privacy":
+            return await self._use_privacy()
         return Reply(await self._worker.look(poke.at))
 
     async def _check(self, document: Document) -> Reply:
@@ -240,23 +274,18 @@ class _Gateway:
             self._now = self._newest()
         except WorkspaceError as error:
             return Reply(str(error))
+        self._upkeep.wake()  # retention may be another
         return Reply(await self._worker.look("workspace"))
 
-    # retention
-
-    async def _retire_segments(self, clock: SystemClock) -> None:
-        """Now and then, removes segments that are old and settled."""
-        while True:
-            await asyncio.sleep(_RETIRE_EVERY_S)
-            retention = self._now[1].retention
-            await asyncio.to_thread(
-                retire,
-                self._options.data_dir / "log",
-                now_ms=clock.now_ms(),
-                settled_to=self._settled_to,
-                days=retention.days,
-                max_bytes=retention.max_bytes,
-            )
+    async def _use_privacy(self) -> Reply:
+        """Users were suppressed or are to be forgotten: first here, for what comes, then in the worker."""
+        try:
+            await asyncio.to_thread(self._suppressed.read)
+            await self._commits.caught_up()
+            await asyncio.to_thread(self._privacy.take_up, self._log.last_seq())
+        except WorkspaceError as error:
+            return Reply(str(error))
+        return Reply(await self._worker.look("privacy"))
 
 
 def _say_started(public: str, private: str) -> None:

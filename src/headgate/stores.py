@@ -16,6 +16,7 @@ LOG = "log"
 WITNESS = "log/witness"
 REFUSED = "refused.db"
 WORKSPACE = "workspace.db"
+REPLAYS = "replays"
 RESTORING = ".restoring"  # what a restore has not put in place yet
 
 _REFUSED_VERSION = 0

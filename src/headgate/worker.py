@@ -12,21 +12,38 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 
 import uvloop
 
 from headgate.app.private import PrivatePort
-from headgate.channel import Appended, Channel, Look, Looked, Message, Ready, SettledTo
+from headgate.channel import (
+    Appended,
+    Channel,
+    Look,
+    Looked,
+    Message,
+    Ready,
+    Retired,
+    Scrubbed,
+    SettledTo,
+)
 from headgate.clock import SystemClock
 from headgate.delivery.engine import Delivery
+from headgate.delivery.forgetting import Forgetting
+from headgate.delivery.remote_deletion import RemoteDeletions, accounts_of
+from headgate.delivery.requested import Requested
 from headgate.delivery.store import DeliveryStore
 from headgate.delivery.transport import HttpTransport
+from headgate.delivery.withheld import Withheld
 from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.sqlite import sqlite_reader
 from headgate.http import HttpServer
 from headgate.locks import Locked, hold
+from headgate.stores import DELIVERY, LOG, REPLAYS, WORKSPACE
 from headgate.workspace.errors import InvalidWorkspace, WorkspaceError
+from headgate.workspace.sqlite_privacy import SqlitePrivacyStore
 from headgate.workspace.sqlite_store import SqliteWorkspaceReader
 from headgate.workspace.versions import Versions
 
@@ -55,55 +72,102 @@ class _Worker:
         self._data_dir = data_dir
         self._over = asyncio.Event()
         self._settled_to = 0
+        self._looking: set[asyncio.Task[None]] = set()
 
     async def run(self, line: socket.socket, private: socket.socket) -> None:
-        clock = SystemClock()
-        store = SqliteWorkspaceReader(self._data_dir / "workspace.db")
+        clock, chance = SystemClock(), random.Random()
+        store = SqliteWorkspaceReader(self._data_dir / WORKSPACE)
         self._versions = Versions(
             store,
             catalog={kind: destination.settings for kind, destination in CATALOG.items()},
             environment=os.environ,
         )
         self._say_when_newest_does_not_fit()
+        privacy = SqlitePrivacyStore(self._data_dir / WORKSPACE, clock)
+        withheld = Withheld(privacy)
+        withheld.read()
+        transport = HttpTransport()
         self._delivery = Delivery(
-            log=sqlite_reader(self._data_dir / "log"),
-            store=DeliveryStore(self._data_dir / "delivery" / "delivery.db"),
+            log=sqlite_reader(self._data_dir / LOG),
+            store=DeliveryStore(self._data_dir / DELIVERY),
             versions=self._versions,
             history=self._versions.destination_history,
             catalog=CATALOG,
-            transport=HttpTransport(),
+            transport=transport,
             clock=clock,
-            chance=random.Random(),
+            chance=chance,
             settled=self._tell_settled,
+            withheld=withheld.reason,
         )
         self._delivery.start()
         self._channel = Channel(line, self._received, self._over.set)
+        self._forgetting = Forgetting(
+            privacy=privacy,
+            withheld=withheld,
+            delivery=self._delivery,
+            remote=RemoteDeletions(
+                privacy=privacy,
+                accounts=lambda: accounts_of(self._versions.current().workspace, CATALOG),
+                transport=transport,
+                clock=clock,
+                chance=chance,
+            ),
+            clock=clock,
+            facts_erased=lambda: self._channel.send(Scrubbed()),
+        )
+        self._forgetting.start()
         self._channel.send(Ready())
         self._tell_settled(self._delivery.settled_to())
-        web = HttpServer(PrivatePort(self._delivery, self._data_dir / "refused.db"))
+        self._aside(self._take_up_replays())
+        web = HttpServer(PrivatePort(self._delivery, self._data_dir))
         await web.start(private)
 
         await self._over.wait()
 
         await web.stop(grace_s=0.5)
+        await self._forgetting.stop()
         await self._delivery.stop(within_s=_STOP_WITHIN_S)
+        privacy.close()
         store.close()
 
     def _received(self, message: Message) -> None:
         if isinstance(message, Appended):
             self._delivery.wake()
             self._tell_settled(self._delivery.settled_to())
+        elif isinstance(message, Retired):
+            self._delivery.log_starts_at(message.first_seq)
         elif isinstance(message, Look):
-            self._channel.send(Looked(message.number, self._use_workspace()))
+            self._aside(self._look(message))
 
-    def _use_workspace(self) -> str:
-        """Delivers by the newest version; why not, when it does not fit the environment."""
+    async def _look(self, asked: Look) -> None:
+        """Reads what was changed, and says so."""
+        trouble = ""
         try:
-            self._versions.newest()
-        except WorkspaceError as error:
-            return str(error)
+            if asked.at == "replays":
+                await self._take_up_replays()
+            elif asked.at == "privacy":
+                self._forgetting.look()
+            else:
+                self._use_workspace()
+        except Exception as error:
+            trouble = str(error)
+            if not isinstance(error, WorkspaceError):
+                log.exception("%s could not be looked at", asked.at)
+        self._channel.send(Looked(asked.number, trouble))
+
+    def _use_workspace(self) -> None:
+        """Delivers by the newest version; raises InvalidWorkspace when it does not fit the environment."""
+        self._versions.newest()
         self._delivery.reconfigure()
-        return ""
+        self._forgetting.look()  # there may be another account to ask
+
+    async def _take_up_replays(self) -> None:
+        await Requested(self._data_dir / REPLAYS).take_up(self._delivery.replay)
+
+    def _aside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
 
     def _say_when_newest_does_not_fit(self) -> None:
         """A worker that died of it would be started again and again, and nothing would be delivered."""

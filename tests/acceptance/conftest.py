@@ -9,6 +9,8 @@ from house import House, workspace_yaml
 
 from processes import Gateway
 
+pytest.register_assert_rewrite("kills")  # its assertions say what they found, too
+
 
 @pytest.fixture
 def heap() -> Iterator[Heap]:

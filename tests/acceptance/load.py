@@ -1,7 +1,8 @@
 """Load that remembers: messages posted to a gateway, and exactly which of them were answered with 200.
 
-A lane posts one batch at a time and posts it again until it is accepted, as Segment's libraries do, so
-the messages of one user enter in their order. While the gateway is known to be down, lanes wait.
+A lane posts one message or one batch at a time and posts it again until it is accepted, as Segment's
+libraries do, so the messages of one user enter in their order. While the gateway is known to be down,
+lanes wait. Some messages are such as the doors take and discard: they have no event name.
 """
 
 import asyncio
@@ -15,8 +16,8 @@ import aiohttp
 
 Message = dict[str, Any]
 
-_PAUSE_S = (0.0, 0.15)
-_BATCH = (1, 20)
+_PAUSE_S = (0.0, 0.2)
+_BATCH = (1, 8)
 _ANSWERS_WITHIN_S = 10.0
 
 
@@ -28,12 +29,12 @@ class Unanswered(NamedTuple):
 
 
 class Load:
-    """Lanes of users, each with its own traffic. `up` is cleared by whoever takes the gateway down."""
+    """Lanes of users, each with its own traffic. `up` is set while the gateway is there: others tell."""
 
     def __init__(
-        self, url: str, write_key: str, *, seed: int = 0, lanes: int = 4, users_a_lane: int = 25
+        self, url: str, write_key: str, *, seed: int = 0, lanes: int = 8, users_a_lane: int = 8
     ) -> None:
-        self._url = f"{url}/v1/batch"
+        self._url = url
         self._headers = {"Authorization": f"Basic {b64encode(f'{write_key}:'.encode()).decode()}"}
         self._seed = seed
         self._lanes = lanes
@@ -42,8 +43,8 @@ class Load:
         self._number = 0
         self._progress = asyncio.Event()
         self.up = asyncio.Event()
-        self.up.set()
         self.accepted: dict[str, Message] = {}
+        self.discarded: set[str] = set()
         self.posts = 0
         self.unanswered: list[Unanswered] = []
 
@@ -66,12 +67,12 @@ class Load:
                 self._progress.clear()
                 await self._progress.wait()
 
-    async def post_again(self) -> None:
-        """Sends everything that was accepted once more, as a client does that missed the answers."""
-        everything = list(self.accepted.values())
+    async def post_again(self, newest: int) -> None:
+        """Sends what was accepted last once more, as a client does that missed the answers."""
+        again = list(self.accepted.values())[-newest:]
         async with self._session() as session:
-            for start in range(0, len(everything), 100):
-                await self._post_until_accepted(session, everything[start : start + 100])
+            for start in range(0, len(again), 100):
+                await self._post_until_accepted(session, again[start : start + 100])
 
     async def post(self, *messages: Message) -> Unanswered | None:
         """One batch, once; None when it was accepted."""
@@ -82,14 +83,13 @@ class Load:
         """The messageIds of the accepted tracks."""
         return {key for key, message in self.accepted.items() if message["type"] == "track"}
 
-    def traits(self) -> dict[str, set[str]]:
-        """By user, the names that the accepted identify calls must have left among the properties."""
-        named: dict[str, set[str]] = {}
+    def profiles(self) -> dict[str, Message]:
+        """By user, the properties that the accepted identify calls must have left: the newest values."""
+        found: dict[str, Message] = {}
         for message in self.accepted.values():
             if message["type"] == "identify":
-                mine = named.setdefault(message["userId"], set())
-                mine |= message["traits"].keys() - {"sandbox_sequence"}
-        return named
+                found.setdefault(message["userId"], {}).update(message["traits"])
+        return found
 
     def _session(self) -> aiohttp.ClientSession:
         timeout = aiohttp.ClientTimeout(total=_ANSWERS_WITHIN_S)
@@ -109,18 +109,21 @@ class Load:
             "userId": f"user-{lane}-{rng.randrange(self._users_a_lane)}",
             "messageId": f"message-{self._seed}-{number}",
         }
-        kind = rng.choices(["track", "identify", "page"], [7, 2, 1])[0]
+        kind = rng.choices(["track", "identify", "page", "nameless"], [6, 2, 1, 1])[0]
         if kind == "track":
             properties = {"sandbox_sequence": number, "nested": {"list": [number, "é"]}}
             return {"type": kind, "event": "Counted", "properties": properties, **common}
         if kind == "identify":
             traits = {"sandbox_sequence": number, f"trait_{number}": True}
             return {"type": kind, "traits": traits, **common}
+        if kind == "nameless":
+            return {"type": "track", **common}
         return {"type": kind, "name": "Home", **common}
 
     async def _post_until_accepted(
         self, session: aiohttp.ClientSession, batch: list[Message]
     ) -> None:
+        await self.up.wait()
         while (refusal := await self._post(session, batch)) is not None:
             self.unanswered.append(refusal)
             await self.up.wait()
@@ -129,17 +132,25 @@ class Load:
         self, session: aiohttp.ClientSession, batch: list[Message]
     ) -> Unanswered | None:
         self.posts += 1
+        path, body = ("batch", {"batch": batch}) if len(batch) > 1 else (batch[0]["type"], batch[0])
         try:
-            async with session.post(self._url, json={"batch": batch}) as answer:
+            async with session.post(f"{self._url}/v1/{path}", json=body) as answer:
                 if answer.status != 200:
                     retry_after = answer.headers.get("Retry-After", "")
                     return Unanswered(answer.status, retry_after)
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             return Unanswered(0, repr(error))
-        self.accepted.update((message["messageId"], message) for message in batch)
+        for message in batch:
+            self._has_been_taken(message)
         self._progress.set()
         return None
+
+    def _has_been_taken(self, message: Message) -> None:
+        if message["type"] == "track" and "event" not in message:
+            self.discarded.add(message["messageId"])
+        else:
+            self.accepted[message["messageId"]] = message
 
     async def _stopped_within(self, seconds: float) -> None:
         try:

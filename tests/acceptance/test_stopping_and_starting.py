@@ -111,8 +111,7 @@ def test_the_worker_of_a_killed_gateway_gives_way_before_the_next_one_writes(
         assert len(writers) <= 1, f"{writers} write {facts} at the same time"
         return bool(writers - {orphan})
 
-    ports = {"port": gateway.port, "app_port": gateway.app_port}
-    following = Gateway(gateway.data_dir, config, **ports)
+    following = Gateway(gateway.data_dir, config, port=gateway.port, app_port=gateway.app_port)
     with closing(following):
         eventually(next_one_writes, within_s=20)
         eventually(lambda: not is_running(orphan), within_s=2)

@@ -78,7 +78,7 @@ async def test_an_answer_has_status_body_and_retry_after(
 ) -> None:
     """Whatever they are."""
     transport, url, _ = await prepared(Fault(**fault), answer)
-    assert await transport.post(request(url)) == answer
+    assert await transport.send(request(url)) == answer
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -87,7 +87,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(prepared: Prepared, s
     async with serving(elsewhere := Sandbox(Options(), ManualClock()), port=0) as other_url:
         fault = Fault(status=status, body="moved", headers={"Location": f"{other_url}/api/track"})
         transport, url, sandbox = await prepared(fault, Answer(status, b"moved"))
-        assert await transport.post(request(url)) == Answer(status, b"moved")
+        assert await transport.send(request(url)) == Answer(status, b"moved")
         assert elsewhere.journal.last == 0
         assert sandbox is None or sandbox.journal.last == 1
 
@@ -100,16 +100,30 @@ async def test_silence_is_status_0_with_the_reason_in_words(
     monkeypatch.setattr(transports, "ATTEMPT_TIMEOUT_S", 0.2)
     silent = Answer(0, error="no answer")
     transport, url, _ = await prepared(Fault(connection=connection), silent)
-    answer = await transport.post(request(url))
+    answer = await transport.send(request(url))
     assert (answer.status, answer.body) == (0, b"")
     assert answer.error
+
+
+async def test_a_request_is_sent_by_its_method(prepared: Prepared) -> None:
+    """A GET without a body, and without a type of one."""
+    fault = Fault(status=200, body="{}", store=False)
+    transport, url, sandbox = await prepared(fault, Answer(200, b"{}"))
+    asked = Request(f"{url}/api/status/7", {"Authorization": "Bearer t"}, b"", "GET")
+    assert await transport.send(asked) == Answer(200, b"{}")
+    if sandbox is not None:
+        [seen] = sandbox.journal.read(Wanted())
+        assert (seen.method, seen.path, seen.body) == ("GET", "/api/status/7", b"")
+        headers = msgspec.json.decode(seen.headers)
+        assert headers["authorization"] == "Bearer t"
+        assert "content-type" not in headers
 
 
 async def test_closing_twice_does_no_harm(prepared: Prepared) -> None:
     """Also before anything was sent."""
     transport, url, _ = await prepared(Fault(status=200, body="{}"), Answer(200, b"{}"))
     await transport.close()
-    assert (await transport.post(request(url))).status == 200
+    assert (await transport.send(request(url))).status == 200
     await transport.close()
     await transport.close()
 
@@ -137,7 +151,7 @@ async def test_the_status_stands_however_the_body_behaves(
     """Huge, dripping, cut or encoded: what was accepted is not sent again."""
     monkeypatch.setattr(transports, "_BODY_TIMEOUT_S", 0.2)
     async with served(fault) as (transport, url, _):
-        answer = await transport.post(request(url))
+        answer = await transport.send(request(url))
         assert (answer.status, answer.error) == (200, "")
         assert len(answer.body) <= MAX_ANSWER_BYTES
 
@@ -150,7 +164,7 @@ async def test_a_status_that_comes_late_counts_though_its_body_comes_later(
     monkeypatch.setattr(transports, "_BODY_TIMEOUT_S", 0.9)
     fault = Fault(status=200, body="{" + " " * 20 + "}", delay_s=0.7, drip_s=0.1)
     async with served(fault) as (transport, url, _):
-        answer = await transport.post(request(url))
+        answer = await transport.send(request(url))
         assert (answer.status, answer.error) == (200, "")
 
 
@@ -167,7 +181,7 @@ async def test_a_status_that_comes_late_counts_though_its_body_comes_later(
 async def test_an_address_nobody_answers_at_is_silence(url: str) -> None:
     """A port nobody listens on, a name nobody has, an address nobody can read."""
     transport = HttpTransport()
-    answer = await transport.post(request(url))
+    answer = await transport.send(request(url))
     assert answer.status == 0
     assert answer.error
     await transport.close()
@@ -178,7 +192,7 @@ async def test_nothing_is_added_that_nobody_asked_for() -> None:
     fault = Fault(status=200, body="{}", headers={"Set-Cookie": "id=1"})
     async with served(fault) as (transport, url, sandbox):
         for _ in range(2):
-            await transport.post(request(url))
+            await transport.send(request(url))
         first, second = sandbox.journal.read(Wanted())
         assert first.body == second.body == BODY
         headers = msgspec.json.decode(second.headers)

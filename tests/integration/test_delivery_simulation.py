@@ -37,6 +37,8 @@ SCRIPTS = (
     "413,200",
 )
 
+UNLIMITED = {"eventsPerMinute": 0, "eventsPerMinutePerUser": 0}
+
 WorldFactory = Callable[..., World]
 
 
@@ -610,7 +612,7 @@ async def test_an_unrelated_change_leaves_retries_where_they_are(worlds: WorldFa
 
 async def test_a_full_disk_stops_delivery_and_loses_no_outcome(worlds: WorldFactory) -> None:
     """While outcomes cannot be recorded, nothing overtakes; once they can, everything goes on."""
-    world = worlds()
+    world = worlds({"heap": {"limits": UNLIMITED}})
     delivery = world.start()
     world.append([identify(1), identify(2)])
     world.store.failure = OSError("disk full")
@@ -627,7 +629,7 @@ async def test_delivery_stops_in_time_with_a_full_disk_and_sends_again_after_the
     worlds: WorldFactory,
 ) -> None:
     """A stop is never held up by a disk; what was not recorded is delivered once more, to no effect."""
-    world = worlds()
+    world = worlds({"heap": {"limits": UNLIMITED}})
     world.start()
     world.append([track(1)])
     world.store.failure = OSError("disk full")

@@ -3,26 +3,50 @@
 Text format: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from headgate.delivery.engine import Delivery
+from headgate.delivery.engine import Delivery, DestinationStatus
+from headgate.delivery.facts import FAILED
+from headgate.delivery.reader import DeliveryReader
 from headgate.eventlog.refused import refusal_counts
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+
+Sample = tuple[dict[str, object], float]  # labels and value
+
+
+class Metric(NamedTuple):
+    """One metric of the page."""
+
+    name: str
+    kind: str
+    help: str
+    samples: Iterable[Sample]
+
+    def lines(self) -> Iterator[str]:
+        """The metric in the text format."""
+        yield f"# HELP {self.name} {self.help}"
+        yield f"# TYPE {self.name} {self.kind}"
+        for labels, value in self.samples:
+            written = ",".join(f'{name}="{_escaped(one)}"' for name, one in labels.items())
+            yield f"{self.name}{{{written}}} {value}" if written else f"{self.name} {value}"
 
 
 class PrivatePort:
-    """The ASGI application of the private port. `refused` is the file of what the doors refused."""
+    """The ASGI application of the private port."""
 
-    def __init__(self, delivery: Delivery, refused: Path) -> None:
+    def __init__(self, delivery: Delivery, data_dir: Path) -> None:
         self._delivery = delivery
-        self._refused = refused
+        self._data_dir = data_dir
         self._app = Starlette(routes=[Route("/", self._home), Route("/metrics", self._metrics)])
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -38,33 +62,95 @@ class PrivatePort:
         return PlainTextResponse("\n".join(lines) + "\n")
 
     def _metrics(self, request: Request) -> Response:
-        return PlainTextResponse("\n".join(self._lines()) + "\n", media_type=_METRICS_TYPE)
+        lines = [line for metric in self._read() for line in metric.lines()]
+        return PlainTextResponse("\n".join(lines) + "\n", media_type=_METRICS_TYPE)
 
-    def _lines(self) -> list[str]:
-        lines = [
-            "# HELP headgate_messages_total Messages by destination, outcome and reason.",
-            "# TYPE headgate_messages_total counter",
-        ]
-        lines += [
-            f'headgate_messages_total{{destination="{slug}",outcome="{outcome}",reason="{reason}"}} {n}'
-            for slug, outcome, reason, n in self._delivery.counts()
-        ]
+    def _read(self) -> list[Metric]:
+        """Every metric as of now; nothing here grows with the log."""
         status = self._delivery.status()
-        lines += [
-            "# HELP headgate_refused_total Messages and requests refused at the doors.",
-            "# TYPE headgate_refused_total counter",
-            *(
-                f'headgate_refused_total{{source="{source}",reason="{reason}",status="{answered}"}} {n}'
-                for source, reason, answered, n in refusal_counts(self._refused)
+        return [
+            Metric(
+                "headgate_messages_total",
+                "counter",
+                "Outcomes recorded, by destination, outcome and reason.",
+                (
+                    ({"destination": slug, "outcome": outcome, "reason": reason}, n)
+                    for slug, outcome, reason, n in self._delivery.counts()
+                ),
             ),
-            "# HELP headgate_pending Messages read from the log and not settled yet.",
-            "# TYPE headgate_pending gauge",
-            *(f'headgate_pending{{destination="{one.slug}"}} {one.pending}' for one in status),
-            "# HELP headgate_destination_up Whether the destination takes messages.",
-            "# TYPE headgate_destination_up gauge",
-            *(
-                f'headgate_destination_up{{destination="{one.slug}"}} {int(not one.trouble)}'
-                for one in status
+            Metric(
+                "headgate_refused_total",
+                "counter",
+                "Messages and requests refused at the doors.",
+                (
+                    ({"source": source, "reason": reason, "status": answered}, n)
+                    for source, reason, answered, n in refusal_counts(self._data_dir / "refused.db")
+                ),
+            ),
+            *_of_destinations(status),
+            Metric(
+                "headgate_dead_letters",
+                "gauge",
+                "Messages that were given up on and are not being sent again.",
+                [({}, _failed(self._data_dir / "delivery" / "delivery.db"))],
+            ),
+            Metric(
+                "headgate_log_bytes",
+                "gauge",
+                "What the event log takes on disk.",
+                [({}, _size(self._data_dir / "log"))],
             ),
         ]
-        return lines
+
+
+def _of_destinations(status: list[DestinationStatus]) -> list[Metric]:
+    def each(value: Callable[[DestinationStatus], float | None]) -> list[Sample]:
+        values = ((one.slug, value(one)) for one in status)
+        return [({"destination": slug}, n) for slug, n in values if n is not None]
+
+    return [
+        Metric(
+            "headgate_pending",
+            "gauge",
+            "Messages that are not settled yet, replays apart.",
+            each(lambda one: one.pending + one.unread),
+        ),
+        Metric(
+            "headgate_replay_pending",
+            "gauge",
+            "Messages that replays are still to send again.",
+            each(lambda one: one.replaying),
+        ),
+        Metric(
+            "headgate_drain_seconds",
+            "gauge",
+            "How long what is pending takes under the destination's limits; absent without any.",
+            each(lambda one: one.drain_s),
+        ),
+        Metric(
+            "headgate_destination_up",
+            "gauge",
+            "Whether the destination takes messages.",
+            each(lambda one: int(not one.trouble)),
+        ),
+    ]
+
+
+def _escaped(value: object) -> str:
+    return str(value).translate(_ESCAPES)
+
+
+def _failed(path: Path) -> int:
+    with closing(DeliveryReader(path)) as facts:
+        return sum(one.standing for one in facts.tallies() if one.outcome == FAILED)
+
+
+def _size(directory: Path) -> int:
+    """Bytes of the files; one that vanishes while they are counted counts nothing."""
+    total = 0
+    for path in directory.iterdir():
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total

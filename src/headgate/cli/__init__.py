@@ -9,7 +9,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from headgate.cli import accounts, backup, running, story, traffic, workspace
+from headgate.cli import (
+    accounts,
+    backup,
+    deadletters,
+    find,
+    privacy,
+    replay,
+    running,
+    snippet,
+    story,
+    traffic,
+    workspace,
+)
 from headgate.cli.console import explain
 
 
@@ -67,14 +79,21 @@ for _command in (
     workspace.apply,
     workspace.export,
     story.trace,
+    find.find,
     accounts.audit,
     accounts.status,
+    replay.replay,
+    privacy.suppress,
+    privacy.unsuppress,
+    privacy.delete,
     backup.backup,
     backup.restore,
     traffic.send,
     running.sandbox,
+    snippet.snippet,
 ):
     app.command()(_command)
+app.add_typer(deadletters.deadletters, name="deadletters")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import typer
 from headgate.cli.console import (
     DEFAULT_DATA_DIR,
     AsJson,
-    DataDir,
+    DataDirOrBackup,
     Line,
     opened,
     print_json,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _NAMED = 20
 _MINUTE_MS = 60_000
+_MINUTE_S = 60
 
 
 def audit(
@@ -36,7 +37,7 @@ def audit(
         str | None,
         typer.Option("--to", help="Up to this receivedAt, not included.", metavar="TIME"),
     ] = None,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
+    data_dir: DataDirOrBackup = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Prove that no accepted message was lost.
@@ -53,7 +54,7 @@ def audit(
     from headgate.records.audit import audit as prove
     from headgate.records.stretches import Range
 
-    wanted = Range(_time("--from", since), _time("--to", to))
+    wanted = Range(time_ms("--from", since), time_ms("--to", to))
     if any(end is not None and end % _MINUTE_MS for end in wanted):
         say("Refused messages are counted by the minute: those of the minutes that begin in range.")
     with opened(data_dir) as stored:
@@ -67,7 +68,8 @@ def audit(
         raise typer.Exit(1)
 
 
-def _time(option: str, text: str | None) -> int | None:
+def time_ms(option: str, text: str | None) -> int | None:
+    """The moment that an option names, None when it is left out; wrong usage when it is no time."""
     from headgate.spec.timestamps import parse_ms
 
     if text is None:
@@ -130,22 +132,23 @@ def _verdict(result: "Audit") -> str:
     )
 
 
-def status(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+def status(data_dir: DataDirOrBackup = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
     """Show what a data directory holds.
 
-    The workspace, the log, and how far each destination has come, with or without a running
-    server.
+    The workspace, the log, how each destination is doing and how far it has come, replays that
+    are under way, and what is known to be wrong, with or without a running server.
 
     \b
     Example:
       headgate status --data-dir /var/lib/headgate
     """
     from headgate.control import answers
+    from headgate.destinations.catalog import CATALOG
     from headgate.records.status import status as look
 
     with opened(data_dir) as stored:
-        found = look(stored)
-    running = answers(data_dir)
+        found = look(stored, CATALOG)
+        running = answers(stored.data_dir)
     if as_json:
         print_json(_status_object(found, data_dir, running=running))
     else:
@@ -159,6 +162,7 @@ def _status_object(found: "Status", data_dir: Path, *, running: bool) -> dict[st
 
 
 def _status_lines(found: "Status", data_dir: Path, *, running: bool) -> Iterator[Line]:
+    yield from _troubles(found)
     log, disk = found.log, found.disk
     state = "a server is running" if running else "no server is running"
     yield f"Directory  {data_dir}: {state}, {size_text(disk.total)}", ""
@@ -171,6 +175,9 @@ def _status_lines(found: "Status", data_dir: Path, *, running: bool) -> Iterator
         yield "Log        empty", ""
     refused = ", ".join(f"{reason} {n:,}" for reason, n in found.refused.items())
     yield f"Refused    {refused or 'nothing'}", ""
+    for one in found.replays:
+        of = f"{one.settled:,} of {one.total:,} settled"
+        yield f"Replay     {one.name} to {one.destination}: {one.state}, {of} ({one.criteria})", ""
     yield "", ""
     yield from table(
         ("source", "type", "", "write keys"),
@@ -180,11 +187,60 @@ def _status_lines(found: "Status", data_dir: Path, *, running: bool) -> Iterator
         ],
     )
     yield "", ""
-    heads = ("destination", "", "delivered", "discarded", "failed", "pending", "settled to")
-    yield from table(
-        heads,
-        [
-            (one.slug, one.state, one.delivered, one.discarded, one.failed, one.pending, one.cursor)
-            for one in found.destinations
-        ],
+    yield from _destination_lines(found)
+
+
+def _troubles(found: "Status") -> Iterator[Line]:
+    """What is wrong, the newest first; nothing when nothing is."""
+    for one in found.destinations:
+        if one.since is not None:
+            yield f"{one.slug} is {one.state} since {one.since}: {one.trouble}", "bold red"
+    for lost in found.damage:
+        yield (
+            f"messages {lost.first:,} to {lost.last:,} are lost: {lost.why}; see headgate audit",
+            "red",
+        )
+    failed = sum(one.failed for one in found.destinations)
+    if failed:
+        yield f"{failed:,} messages were given up on: see headgate deadletters list", "yellow"
+    if found.damage or failed or any(one.since for one in found.destinations):
+        yield "", ""
+
+
+def _destination_lines(found: "Status") -> Iterator[Line]:
+    heads = (
+        "destination",
+        "",
+        "delivered",
+        "discarded",
+        "failed",
+        "pending",
+        "to replay",
+        "drains in",
+        "settled to",
     )
+    rows = [
+        (
+            one.slug,
+            one.state,
+            one.delivered,
+            one.discarded,
+            one.failed,
+            one.pending,
+            one.replaying,
+            duration_text(one.drain_seconds) if one.pending + one.replaying else "",
+            one.cursor,
+        )
+        for one in found.destinations
+    ]
+    yield from table(heads, rows)
+
+
+def duration_text(seconds: int | None) -> str:
+    """How long sending takes under a destination's limits, for people."""
+    if seconds is None:
+        return "no limit is set"
+    if seconds < _MINUTE_S:
+        return "less than a minute"
+    hours, minutes = divmod(seconds // _MINUTE_S, 60)
+    return f"about {hours} h {minutes} min" if hours else f"about {minutes} min"

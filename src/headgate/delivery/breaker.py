@@ -27,12 +27,12 @@ class State(StrEnum):
 class Breaker:
     """One destination's breaker. Times are monotonic seconds.
 
-    `state` is the one in which an earlier process left it; an open one is probed at once.
+    `state` and `trouble` are what an earlier process left; an open one is probed at once.
     """
 
-    def __init__(self, state: State = State.CLOSED) -> None:
+    def __init__(self, state: State = State.CLOSED, trouble: str = "") -> None:
         self.state = state
-        self.trouble = ""
+        self.trouble = trouble
         self._failures: deque[frozenset[str]] = deque(maxlen=FAILURES_TO_OPEN)
         self._refused: deque[str] = deque(maxlen=REFUSALS_TO_OPEN)
         self._probe_at_s = 0.0
@@ -41,6 +41,11 @@ class Breaker:
     def is_open(self) -> bool:
         """Whether only probes may be attempted."""
         return self.state is not State.CLOSED
+
+    @property
+    def shown(self) -> State:
+        """The state that people see: failing, too, while the last answer was a failure."""
+        return State.FAILING if self.trouble and not self.is_open else self.state
 
     def succeeded(self) -> None:
         """A request was accepted."""

@@ -12,6 +12,7 @@ from headgate.destinations.interface import Budget
 
 WINDOW_S = 61.0
 _PLENTY = 1_000_000_000
+_BEHIND = 0.96 * WINDOW_S / 60.0  # of a budget, for `WINDOW_S`: 96 % of the rows of each minute
 
 
 class Spending:
@@ -28,16 +29,18 @@ class Spending:
         """Whether there is any limit. Without one, nothing is counted."""
         return bool(self.budget.rows_per_min or self.budget.rows_per_min_per_user)
 
-    def room(self, now_s: float) -> int:
-        """Rows that may be sent now; a very large number when there is no limit."""
-        self._expire(now_s)
-        limit = self.budget.rows_per_min
-        return max(0, limit - self._used) if limit else _PLENTY
+    def room(self, now_s: float, *, behind: bool = False) -> int:
+        """Rows that may be sent now; a very large number when there is no limit.
 
-    def room_for(self, identity: str, wanted: int) -> int:
+        What stands `behind` the live messages leaves 4 % of the budget free for them.
+        """
+        self._expire(now_s)
+        return _room(self.budget.rows_per_min, self._used, _PLENTY, behind)
+
+    def room_for(self, identity: str, wanted: int, *, behind: bool = False) -> int:
         """How many of `wanted` rows of one user might be sent when `room` was last asked for."""
         limit = self.budget.rows_per_min_per_user
-        return min(wanted, max(0, limit - self._used_by[identity])) if limit else wanted
+        return _room(limit, self._used_by[identity], wanted, behind)
 
     def reserve(self, rows: Mapping[str, int]) -> "Reservation":
         """Takes rows, counted by user, out of the budget: they are being sent."""
@@ -56,6 +59,14 @@ class Spending:
         if self._ended:
             return max(0.0, self._ended[0][0] - now_s)
         return WINDOW_S if self._used else None
+
+    def drain_s(self, rows: int, rows_of_one: int) -> float | None:
+        """How long so many rows take, some of which are one user's; None when there is no limit."""
+        limits = (
+            (rows, self.budget.rows_per_min),
+            (rows_of_one, self.budget.rows_per_min_per_user),
+        )
+        return max((n * 60.0 / limit for n, limit in limits if limit), default=None)
 
     def ended(self, rows: Mapping[str, int], now_s: float) -> None:
         """The request with these rows was answered or given up: they count for 61 s more."""
@@ -95,6 +106,13 @@ def strictest(one: Budget, other: Budget) -> Budget:
         _lower(one.rows_per_min, other.rows_per_min),
         _lower(one.rows_per_min_per_user, other.rows_per_min_per_user),
     )
+
+
+def _room(limit: int, used: int, wanted: int, behind: bool) -> int:
+    if not limit:
+        return wanted
+    usable = max(1, int(limit * _BEHIND)) if behind else limit
+    return min(wanted, max(0, usable - used))
 
 
 def _lower(one: int, other: int) -> int:

@@ -1,12 +1,13 @@
 """What a courier works with: its destination as configured now, and the tools all couriers share."""
 
 import random
+from collections.abc import Callable
 
 import msgspec
 
 from headgate.clock import Clock
 from headgate.delivery.budget import Spending
-from headgate.delivery.decoded import DecodedLog
+from headgate.delivery.decoded import Decoded, DecodedLog
 from headgate.delivery.recorder import Recorder
 from headgate.delivery.routing import Removed, Router
 from headgate.delivery.transport import Transport
@@ -31,10 +32,16 @@ class Connection(msgspec.Struct):
 
 
 class Tools(msgspec.Struct):
-    """What all couriers share."""
+    """What all couriers share.
+
+    `letter` gives the message that a dead letter of a destination kept, by its number. `withheld` says why
+    a user's message with this number must not go; "" when it may.
+    """
 
     log: DecodedLog
     recorder: Recorder
     transport: Transport
     clock: Clock
     chance: random.Random
+    letter: Callable[[int, int], Decoded | None]
+    withheld: Callable[[str, int], str]

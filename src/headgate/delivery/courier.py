@@ -7,11 +7,16 @@ Everything is driven by events: new messages, answers, due retries. Order per us
 (`lanes.py`); a message that waits for retry keeps its lane held, so nothing of its user overtakes it.
 What is in memory can be rebuilt: after a restart the intake reads on from the cursor, passes over what
 is settled above it, and takes the retry state from the store.
+
+Replayed messages stand behind the live ones: they go when nothing live can, and leave both a slot and some of
+the budget free.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 
 from headgate.delivery.answers import (
     MAX_BACKOFF_S,
@@ -25,10 +30,11 @@ from headgate.delivery.answers import (
 from headgate.delivery.breaker import Breaker, State
 from headgate.delivery.budget import Reservation
 from headgate.delivery.connection import Connection, Tools
-from headgate.delivery.facts import DELIVERED, FAILED, Attempt, Outcome
+from headgate.delivery.facts import DELIVERED, FAILED, Attempt, Outcome, Standing
 from headgate.delivery.intake import Intake
 from headgate.delivery.lanes import (
     Batch,
+    Lane,
     Pending,
     Run,
     affordable,
@@ -39,9 +45,13 @@ from headgate.delivery.lanes import (
 from headgate.delivery.ledger import Ledger
 from headgate.delivery.progress import Progress
 from headgate.delivery.reader import Retry
+from headgate.delivery.replays import ReplayRequest, Replays, Taken
+from headgate.delivery.taking_up import begun, replay_of, settled_now
 
 MAX_IN_FLIGHT = 4
 MAX_RETRYING = 3  # one is for what is new: retries that time out never take all
+MAX_REPLAYING = 2
+_GIVE_UP_EVERY_S = 60.0
 _AGAIN_AFTER_ERROR_S = 60.0
 _ON_AFTER_ERROR_S = 5.0
 
@@ -56,28 +66,41 @@ class Courier:
         connection: Connection,
         tools: Tools,
         progress: Progress,
+        replays: Replays,
         retries: dict[int, Retry],
-        breaker: Breaker,
+        standing: Standing,
     ) -> None:
         self.connection = connection
-        self.breaker = breaker
+        self.breaker = Breaker(State(standing.state), standing.trouble)
         self.progress = progress
+        self.replays = replays
         self._tools = tools
-        self._intake = Intake(connection, tools, progress, retries)
+        self._intake = Intake(connection, tools, progress, replays, retries)
         self._lanes = self._intake.lanes
         self._waiting = self._intake.waiting
-        self._ledger = Ledger(connection.id, tools, self._intake, breaker)
+        self._ledger = Ledger(connection.id, tools, self._intake, self.breaker, standing)
         self._in_flight: set[asyncio.Task[None]] = set()
         self._retrying: set[asyncio.Task[None]] = set()
+        self._replaying: set[asyncio.Task[None]] = set()
         self._settings_changes = 0
         self._probes = 0
+        self._has_probed = not self.breaker.is_open
+        self._gave_up_at_s = 0.0
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._reading = asyncio.Lock()
+        self._taking_up = asyncio.Lock()
+        self._is_resting = False
 
     @property
     def name(self) -> str:
         """The destination's slug."""
         return self.connection.destination.slug
+
+    @property
+    def standing(self) -> Standing:
+        """How the destination is doing, and since when."""
+        return self._ledger.standing
 
     def wake(self) -> None:
         """Something happened: new messages, an answer, other settings."""
@@ -89,10 +112,53 @@ class Courier:
         What is in flight goes on as it was sent; when it has to be tried again, it is mapped anew too.
         """
         self.connection = self._intake.connection = connection
-        self._settings_changes += 1
         self.breaker.probe_soon()
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Everything that waits is looked at once more: something that decides about messages has changed."""
+        self._settings_changes += 1
         self._intake.map_again()
         self.wake()
+
+    async def replay(self, request: ReplayRequest) -> None:
+        """Takes up a replay; returns when it is recorded.
+
+        Meanwhile nothing is sent: what has an outcome must not change while it is looked at.
+        """
+        async with self._taking_up:
+            wanted = Taken.of(request.destinations[self.connection.id])
+            read_to = self.progress.read_to
+            later = await self._intake.later_writes(request.planned_to, wanted.writes)
+            async with self._at_rest():
+                newest = await self._intake.later_writes(
+                    max(read_to, request.planned_to), wanted.writes
+                )
+                await self._begin(request, wanted.joined_by(later).joined_by(newest))
+
+    async def _begin(self, request: ReplayRequest, wanted: Taken) -> None:
+        recorder, id_ = self._tools.recorder, self.connection.id
+        now_ms = self._tools.clock.now_ms()
+        seqs = await recorder.run(partial(settled_now, destination=id_, seqs=wanted.seqs))
+        chosen = wanted.only(seqs)
+        replay = replay_of(request.name, id_, request.asked_at_ms, request.criteria, chosen)
+        self._intake.map_again()
+        await asyncio.shield(recorder.record(begun(replay, chosen, now_ms)))
+        self.replays.open(request.name, chosen)
+
+    @asynccontextmanager
+    async def _at_rest(self) -> AsyncIterator[None]:
+        """Nothing is read, nothing is in flight."""
+        self._is_resting = True
+        self._intake.interrupt()
+        try:
+            async with self._reading:
+                while self._in_flight:
+                    await asyncio.wait(self._in_flight)
+                yield
+        finally:
+            self._is_resting = False
+            self.wake()
 
     async def run(self) -> None:
         """Delivers until `stop`. Whatever goes wrong here is logged, and delivery goes on."""
@@ -100,7 +166,9 @@ class Courier:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                await self._intake.read(self._start_batches)
+                self._give_up()
+                async with self._reading:
+                    await self._intake.read(self._start_batches)
                 self._start_batches()
                 self._make_room()
                 timer_s = self._next_timer_s()
@@ -109,6 +177,11 @@ class Courier:
                 await clock.wait(self._stopping, _ON_AFTER_ERROR_S)
             else:
                 await clock.wait(self._wake, timer_s)
+
+    async def landed(self) -> None:
+        """Returns when what is in flight now has been answered, and what came of it is recorded."""
+        if self._in_flight:
+            await asyncio.wait(list(self._in_flight))
 
     async def stop(self, within_s: float) -> None:
         """Starts nothing new; what is in flight has `within_s` seconds to be answered and recorded."""
@@ -129,31 +202,39 @@ class Courier:
 
     def _start_batches(self) -> None:
         """Starts whatever may be attempted now."""
-        if self._stopping.is_set():
+        if self._stopping.is_set() or self._is_resting:
             return
         if self.breaker.is_open:
             self._start_probe()
             return
         now_s = self._tools.clock.monotonic_s()
-        while len(self._in_flight) < MAX_IN_FLIGHT:
-            may_retry = len(self._retrying) < MAX_RETRYING
-            waited = self._waiting.take_due(now_s) if may_retry else None
-            batch = self._affordable(waited) if waited else self._next_batch(now_s)
-            if batch is not None:
-                self._start(batch, is_retry=waited is not None)
-            elif waited is None:
-                return
+        while len(self._in_flight) < MAX_IN_FLIGHT and self._start_next(now_s):
+            pass
 
-    def _next_batch(self, now_s: float, max_rows: int | None = None) -> Batch | None:
+    def _start_next(self, now_s: float) -> bool:
+        """Starts one more request, or finds out that a retry has to wait; False when nothing may go."""
+        may_retry = len(self._retrying) < MAX_RETRYING
+        waited = self._waiting.take_due(now_s) if may_retry else None
+        batch = self._affordable(waited) if waited else self._next_batch(now_s)
+        if batch is None and waited is None and len(self._replaying) < MAX_REPLAYING:
+            batch = self._next_batch(now_s, behind=True)
+        if batch is not None:
+            self._start(batch, is_retry=waited is not None)
+        return batch is not None or waited is not None
+
+    def _next_batch(
+        self, now_s: float, max_rows: int | None = None, *, behind: bool = False
+    ) -> Batch | None:
         """What has been ready longest, as much as may go in one request."""
         spending = self.connection.spending
-        room = spending.room(now_s) if max_rows is None else max_rows
-        first = self._lanes.next_endpoint()
+        room = spending.room(now_s, behind=behind) if max_rows is None else max_rows
+        first = self._lanes.next_endpoint(behind=behind)
         if first is None or room <= 0:
             return None
         others = (name for name in self.connection.kind.endpoints if name != first)
+        room_for = partial(spending.room_for, behind=behind)
         for name in (first, *others):
-            batch = self._lanes.take(name, room, spending.room_for)
+            batch = self._lanes.take(name, room, room_for, behind=behind)
             if batch.runs:
                 return batch
         return None
@@ -162,7 +243,9 @@ class Courier:
         """What of the batch the budgets allow now; the rest waits for room."""
         now_s = self._tools.clock.monotonic_s()
         spending = self.connection.spending
-        now, later, rests = affordable(batch, spending.room(now_s), spending.room_for)
+        behind = self._intake.is_behind(batch)
+        room = spending.room(now_s, behind=behind)
+        now, later, rests = affordable(batch, room, partial(spending.room_for, behind=behind))
         if later is not None:
             self._waiting.add(later, now_s + (spending.next_room_s(now_s) or 0.0))
         self._return_to_lanes(rests)
@@ -191,18 +274,28 @@ class Courier:
         return self._affordable(alone)
 
     def _to_probe_with(self, now_s: float) -> Batch | None:
-        """The oldest first, but those last for which one more failure would be the end."""
+        """The oldest first, but those last for which one more failure would be the end.
+
+        The first after a start is none that was asked to wait: an earlier process had its answer.
+        """
+        if not self._has_probed:
+            first = self._fresh_probe(now_s) or self._waiting.take_due(now_s)
+            self._has_probed = first is not None
+            return first
         next_ms = self._tools.clock.now_ms() + round(MAX_BACKOFF_S * 1000)
         with_time = self._waiting.oldest(2, lambda batch: not self._is_over(batch.oldest, next_ms))
         rank = self._probes % 2
         if rank >= len(with_time):
-            fresh = self._next_batch(now_s, max_rows=1)
+            fresh = self._fresh_probe(now_s)
             if fresh is not None:
                 return fresh
         candidates = with_time or self._waiting.oldest(1)
         return (
             self._waiting.take(candidates[min(rank, len(candidates) - 1)]) if candidates else None
         )
+
+    def _fresh_probe(self, now_s: float) -> Batch | None:
+        return self._next_batch(now_s, 1) or self._next_batch(now_s, 1, behind=True)
 
     def _is_over(self, message: Pending, next_attempt_ms: int) -> bool:
         """Whether the message's window, if it has begun, ends before the next attempt."""
@@ -219,11 +312,14 @@ class Courier:
         self._in_flight.add(task)
         if is_retry:
             self._retrying.add(task)
+        elif self._intake.is_behind(batch):
+            self._replaying.add(task)
         task.add_done_callback(self._landed)
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
         self._in_flight.discard(task)
         self._retrying.discard(task)
+        self._replaying.discard(task)
         self.wake()
 
     async def _carry(self, batch: Batch, reservation: Reservation) -> None:
@@ -243,7 +339,7 @@ class Courier:
 
     def _allowed(self, part: Batch) -> Batch | None:
         """The part of a batch, as far as it may be attempted now; the rest waits."""
-        if self.breaker.is_open or self._stopping.is_set():
+        if self.breaker.is_open or self._stopping.is_set() or self._is_resting:
             self._wait(part)
             return None
         return self._affordable(part)
@@ -261,15 +357,15 @@ class Courier:
     async def _attempt(self, batch: Batch, reservation: Reservation) -> tuple[Attempt, Answer]:
         """One request and its answer; its rows count against the budget until 61 s after it ended."""
         clock, connection = self._tools.clock, self.connection
-        attempt_id = self._ledger.starting(reservation)
-        started_ms = clock.now_ms()
         try:
+            attempt_id = await self._ledger.starting(reservation)
+            started_ms = clock.now_ms()
             rows = [message.row for message in batch.messages()]
             request = connection.kind.request(batch.endpoint, rows, connection.destination.settings)
             answer = await self._tools.transport.post(request)
         finally:
             reservation.ended(clock.monotonic_s())
-            self._ledger.ended(attempt_id, reservation)
+        self._ledger.ended(attempt_id, reservation)
         attempt = Attempt(
             id=attempt_id,
             destination=connection.id,
@@ -310,7 +406,6 @@ class Courier:
         self.breaker.succeeded()
 
     def _reopened(self) -> None:
-        log.info("%s: delivering again", self.name)
         self._waiting.release(self._tools.clock.monotonic_s())
 
     async def _settle(
@@ -319,7 +414,7 @@ class Courier:
         """Records the outcome; the lanes are free once it is durable."""
         messages = list(batch.messages())
         await self._ledger.settled(messages, attempt, outcome, reason, detail)
-        self._release(batch.identities)
+        self._release(batch.lanes)
 
     async def _refused(self, batch: Batch, attempt: Attempt, answer: Answer) -> None:
         """400 for one message alone is final, unless the destination refuses everybody's."""
@@ -341,9 +436,11 @@ class Courier:
         wait_s = self._pause_s(batch, attempt, answer)
         due_at_ms = self._tools.clock.now_ms() + round(wait_s * 1000)
         over, others = partition(batch, lambda message: self._is_over(message, due_at_ms))
-        await self._ledger.tried(attempt, over, others, due_at_ms, in_words(answer))
-        held = set(others.identities) if others is not None else set()
-        self._release([identity for identity in batch.identities if identity not in held])
+        is_refusing = self.breaker.state is State.REFUSING
+        reason = "destination_refusing" if is_refusing else "retry_window_over"
+        await self._ledger.tried(attempt, over, others, due_at_ms, (reason, in_words(answer)))
+        held = set(others.lanes) if others is not None else set()
+        self._release([lane for lane in batch.lanes if lane not in held])
         if others is not None:
             self._wait_in_halves(others, wait_s)
 
@@ -380,25 +477,50 @@ class Courier:
 
     def _return_to_lanes(self, runs: Iterable[Run]) -> None:
         for run in runs:
-            self._lanes.put_back(run.identity, run.messages)
+            self._lanes.put_back(run.lane, run.messages)
 
-    def _release(self, identities: list[str]) -> None:
-        self._intake.released(identities)
+    def _release(self, lanes: list[Lane]) -> None:
+        self._intake.released(lanes)
         self.wake()
 
     # waiting
 
+    def _give_up(self) -> None:
+        """While everything is refused, what has waited as long as its window is failed, once a minute."""
+        clock = self._tools.clock
+        before_ms = self._gives_up_before_ms()
+        if not before_ms and self._intake.gives_up is None:
+            return
+        if before_ms and clock.monotonic_s() < self._gave_up_at_s + _GIVE_UP_EVERY_S:
+            return
+        self._gave_up_at_s = clock.monotonic_s()
+        self._intake.give_up_before(before_ms, self.breaker.trouble)
+
+    def _gives_up_before_ms(self) -> int:
+        """Messages received until then have waited long enough; 0 as long as none has."""
+        before_ms = self._tools.clock.now_ms() - round(self.connection.retry_window_s * 1000)
+        is_refusing = self.breaker.state is State.REFUSING
+        return before_ms if is_refusing and self.standing.since_ms <= before_ms else 0
+
     def _make_room(self) -> None:
         """When memory is full of messages that have to wait for their users' sake, lets others pass."""
-        if self.breaker.is_open or len(self._in_flight) >= MAX_IN_FLIGHT:
+        if self.breaker.is_open or self._is_resting or len(self._in_flight) >= MAX_IN_FLIGHT:
             return
-        has_room = self.connection.spending.room(self._tools.clock.monotonic_s()) > 0
-        if self._intake.is_full and has_room and self._intake.make_room():
+        intake, spending = self._intake, self.connection.spending
+        now_s = self._tools.clock.monotonic_s()
+        if intake.is_full and spending.room(now_s) > 0 and intake.make_room():
+            self.wake()
+        if (
+            intake.is_full_of_replayed
+            and len(self._replaying) < MAX_REPLAYING
+            and spending.room(now_s, behind=True) > 0
+            and intake.make_room_for_replayed()
+        ):
             self.wake()
 
     def _next_timer_s(self) -> float | None:
         """Seconds until something is due without any event; None when nothing is."""
-        if len(self._in_flight) >= MAX_IN_FLIGHT:
+        if len(self._in_flight) >= MAX_IN_FLIGHT or self._is_resting:
             return None
         now_s = self._tools.clock.monotonic_s()
         due_s = self._waiting.next_s()
@@ -407,7 +529,17 @@ class Courier:
             return None
         room_in_s = self.connection.spending.next_room_s(now_s)
         if self.breaker.is_open:
-            return self.breaker.probe_in_s(now_s) or room_in_s
+            return self._next_probe_in_s(now_s) or room_in_s
         may_retry = len(self._retrying) < MAX_RETRYING
         timers = [max(0.0, due_s - now_s)] if due_s is not None and may_retry else []
+        rested_s = self._intake.next_rested_s()
+        if rested_s is not None and rested_s > now_s:
+            timers.append(rested_s - now_s)
         return min([*timers, room_in_s] if room_in_s is not None else timers, default=None)
+
+    def _next_probe_in_s(self, now_s: float) -> float:
+        """Seconds until a probe may be made; 0 when nothing but room is missing."""
+        due_s = self._waiting.next_s()
+        if not self._has_probed and due_s is not None:
+            return max(self.breaker.probe_in_s(now_s), due_s - now_s)
+        return self.breaker.probe_in_s(now_s)

@@ -49,6 +49,11 @@ class DecodedLog:
         self._seen_to = 0
         self._newest_version = -1
 
+    def forget(self) -> None:
+        """Nothing that was read is kept: the log may have been rewritten."""
+        self._kept.clear()
+        self._kept_messages = 0
+
     def end_before(self, version: int) -> int:
         """A number up to which no message was accepted under this version of the workspace or a later one.
 

@@ -4,25 +4,30 @@ A removed destination keeps its courier: it settles what was accepted while the 
 """
 
 import asyncio
+import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 
 import msgspec
 
 from headgate.clock import Clock
-from headgate.delivery.breaker import Breaker, State
+from headgate.delivery.breaker import State
 from headgate.delivery.budget import Spending, strictest
 from headgate.delivery.connection import Connection, Tools
 from headgate.delivery.courier import Courier
-from headgate.delivery.decoded import DecodedLog
-from headgate.delivery.facts import Facts
+from headgate.delivery.decoded import Decoded, DecodedLog
+from headgate.delivery.erasing import Without
+from headgate.delivery.facts import Facts, Standing
+from headgate.delivery.letters import unsealed
 from headgate.delivery.owing import Owing
 from headgate.delivery.progress import Progress
 from headgate.delivery.recorder import Recorder
+from headgate.delivery.replays import ReplayRequest
 from headgate.delivery.routing import Removed, Router
 from headgate.delivery.store import SPENDING_KEPT_MS, DeliveryStore
+from headgate.delivery.taking_up import reopened
 from headgate.delivery.transport import Transport
 from headgate.destinations.interface import Budget
 from headgate.destinations.interface import Destination as Kind
@@ -32,15 +37,29 @@ from headgate.spec.settings import duration_s
 from headgate.workspace.store import DestinationStay
 from headgate.workspace.versions import Versions
 
+_NEVER_IN_TROUBLE = Standing(State.CLOSED.value, "", 0)
+_COUNTS_KEPT_MS = 400 * 24 * 3600 * 1000
+_BETWEEN_FORGETTING_S = 0.1
+
+log = logging.getLogger("headgate.delivery")
+
 
 class DestinationStatus(msgspec.Struct, frozen=True):
-    """How one destination is doing."""
+    """How one destination is doing.
+
+    `pending` messages were read, `unread` ones are still to be looked at, `replaying` are sent again.
+    `drain_s` is how long all of them take under the budget; None when nothing limits it.
+    """
 
     slug: str
     state: str
     trouble: str
+    since_ms: int
     cursor: int
     pending: int
+    unread: int
+    replaying: int
+    drain_s: float | None
 
 
 class Delivery:
@@ -58,6 +77,7 @@ class Delivery:
         clock: Clock,
         chance: random.Random,
         settled: Callable[[int], None],
+        withheld: Callable[[str, int], str] = lambda user_id, seq: "",
         executor: Executor | None = None,
     ) -> None:
         self._log = log
@@ -67,11 +87,21 @@ class Delivery:
         self._owing = Owing(versions)
         self._catalog = catalog
         self._settled = settled
-        self._recorder = Recorder(store, clock, self._recorded, executor)
-        self._tools = Tools(DecodedLog(log), self._recorder, transport, clock, chance)
+        self._settled_to = 0
+        self._recorder = Recorder(store, clock, self._closed_to, self._recorded, executor)
+        self._tools = Tools(
+            log=DecodedLog(log),
+            recorder=self._recorder,
+            transport=transport,
+            clock=clock,
+            chance=chance,
+            letter=self._letter,
+            withheld=withheld,
+        )
         self._spending: dict[str, Spending] = {}
         self._couriers: dict[int, Courier] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._on_the_side: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Takes up delivery where the last process left it."""
@@ -97,33 +127,69 @@ class Delivery:
                 courier.reconnect(connection)
         self.wake()
 
+    def withhold(self) -> None:
+        """The list of users whose messages must not go has changed, or messages of the log were erased."""
+        self._tools.log.forget()
+        for courier in self._couriers.values():
+            courier.look_again()
+
+    async def replay(self, request: ReplayRequest) -> None:
+        """Takes up a replay, unless it is known by its name; returns when it is recorded."""
+        couriers = [
+            courier for id_ in request.destinations if (courier := self._to_replay(request, id_))
+        ]
+        tasks = [self._aside(courier.replay(request)) for courier in couriers]
+        await asyncio.gather(*tasks)
+
+    async def landed(self) -> None:
+        """Returns when what was in flight has been answered, and what came of it is recorded."""
+        await asyncio.gather(*(courier.landed() for courier in self._couriers.values()))
+
+    def kind_of(self, destination: int) -> Kind | None:
+        """The kind of a destination that there is or was."""
+        courier = self._couriers.get(destination)
+        return courier.connection.kind if courier else None
+
+    async def erase_users(self, cutoffs: Mapping[str, int], without: Without) -> None:
+        """Erases what is recorded of users' messages up to their cutoffs; durable when it returns."""
+        await self._recorder.run(lambda store: store.erase_users(cutoffs))
+        at: int | None = 0
+        while at is not None:
+            at = await self._recorder.run(_erase_some(at, max(cutoffs.values()), without))
+            await self._tools.clock.wait(asyncio.Event(), _BETWEEN_FORGETTING_S)
+        await self._recorder.run(DeliveryStore.wipe)
+
+    def log_starts_at(self, first_seq: int) -> None:
+        """The log has let go of what is below: what became of it is forgotten, bit by bit, when there is time."""
+        self._aside(self._forget_before(first_seq))
+
     def status(self) -> list[DestinationStatus]:
         """How every destination of the current workspace is doing."""
         return [
-            DestinationStatus(
-                slug=courier.name,
-                state=_state(courier),
-                trouble=courier.breaker.trouble or self._recorder.trouble,
-                cursor=courier.progress.cursor,
-                pending=courier.progress.pending,
-            )
+            self._status(courier)
             for courier in self._couriers.values()
             if not courier.connection.is_removed
         ]
 
     def settled_to(self) -> int:
-        """Every message up to this number is settled for every destination."""
-        cursors = [courier.progress.cursor for courier in self._couriers.values()]
-        return min(cursors, default=self._log.last_seq())
+        """Every message up to this number is settled for every destination, on disk, and not being sent again."""
+        if not self._recorder.is_behind:
+            self._settled_to = self._closed_to()
+        return self._settled_to
+
+    def _closed_to(self) -> int:
+        """The same, whether or not it is on disk yet."""
+        ends = [courier.progress.cursor for courier in self._couriers.values()]
+        replayed = (courier.replays.oldest_seq() for courier in self._couriers.values())
+        ends += [seq - 1 for seq in replayed if seq is not None]
+        return min(ends, default=self._log.last_seq())
 
     def counts(self) -> list[tuple[str, str, str, int]]:
         """(destination, outcome, reason, messages), from the facts on disk."""
         counted: Counter[tuple[str, str, str]] = Counter()
-        for one in self._store.tallies():
-            if one.destination in self._couriers:
-                counted[self._couriers[one.destination].name, one.outcome, one.reason] += (
-                    one.recorded
-                )
+        for (destination, outcome, reason), n in self._recorder.counts.items():
+            if destination in self._couriers:
+                counted[self._couriers[destination].name, outcome, reason] += n
         return [(*key, n) for key, n in counted.items()]
 
     async def stop(self, within_s: float) -> None:
@@ -133,14 +199,16 @@ class Delivery:
         """
         await asyncio.gather(*(courier.stop(within_s) for courier in self._couriers.values()))
         await self._recorder.close()
-        for task in self._tasks.values():
+        tasks = [*self._tasks.values(), *self._on_the_side]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._tools.transport.close()
         self._log.close()
 
-    def _recorded(self) -> None:
-        self._settled(self.settled_to())
+    def _recorded(self, settled_to: int) -> None:
+        self._settled_to = settled_to
+        self._settled(settled_to)
 
     def _start_courier(self, connection: Connection, first_version: int) -> None:
         """Starts where its last process stood; a new destination where its first message may be."""
@@ -153,14 +221,17 @@ class Delivery:
             settled_above=self._store.settled_above(connection.id, cursor),
             owes=self._owes(connection.id),
         )
-        retries = {
+        open_replays = [
+            replay for replay in self._store.open_replays() if replay.destination == connection.id
+        ]
+        replays, retries = reopened(self._store, connection.id, open_replays)
+        retries |= {
             seq: retry
             for seq, retry in self._store.retries_above(connection.id, cursor).items()
             if not progress.is_settled(seq)
         }
-        standing = self._store.standings().get(connection.id)
-        breaker = Breaker(State(standing.state) if standing else State.CLOSED)
-        courier = Courier(connection, self._tools, progress, retries, breaker)
+        standing = self._store.standings().get(connection.id, _NEVER_IN_TROUBLE)
+        courier = Courier(connection, self._tools, progress, replays, retries, standing)
         self._couriers[connection.id] = courier
         self._tasks[connection.id] = asyncio.get_running_loop().create_task(
             courier.run(), name=f"courier {connection.destination.slug}"
@@ -214,8 +285,63 @@ class Delivery:
             ended_s = now_s - max(0, now_ms - spent.ended_at_ms) / 1000
             self._spending_of(spent.scope).remember(spent.rows, ended_s)
 
+    def _letter(self, destination: int, seq: int) -> Decoded | None:
+        """The message as a dead letter kept it."""
+        letter = unsealed(self._store.dead_letter_message(destination, seq))
+        return Decoded(seq, letter.envelope, letter.raw, letter.given_id) if letter else None
 
-def _state(courier: Courier) -> str:
-    """The breaker's state; failing, too, while the last answer was a failure."""
-    is_in_trouble = courier.breaker.trouble and not courier.breaker.is_open
-    return (State.FAILING if is_in_trouble else courier.breaker.state).value
+    def _to_replay(self, request: ReplayRequest, destination: int) -> Courier | None:
+        """The courier for a destination of the request, if it has something to do."""
+        courier = self._couriers.get(destination)
+        if courier is None or courier.connection.is_removed:
+            log.warning(
+                "replay %s: destination %s is gone; nothing is sent again",
+                request.name,
+                destination,
+            )
+            return None
+        return None if self._store.knows_replay(request.name, destination) else courier
+
+    def _aside(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        """Something that ends at the latest with delivery."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._on_the_side.add(task)
+        task.add_done_callback(self._on_the_side.discard)
+        return task
+
+    async def _forget_before(self, first_seq: int) -> None:
+        before_ms = self._tools.clock.now_ms() - _COUNTS_KEPT_MS
+        await self._recorder.run(lambda store: store.forget_counts_before(before_ms))
+        for courier in list(self._couriers.values()):
+            oldest = courier.replays.oldest_seq()
+            first = first_seq if oldest is None else min(first_seq, oldest)
+            while not await self._forget_some(courier.connection.id, first):
+                await self._tools.clock.wait(asyncio.Event(), _BETWEEN_FORGETTING_S)
+
+    async def _forget_some(self, destination: int, first_seq: int) -> bool:
+        await self._recorder.quiet()
+        return await self._recorder.run(lambda store: store.forget_before(destination, first_seq))
+
+    def _status(self, courier: Courier) -> DestinationStatus:
+        progress, replays = courier.progress, courier.replays
+        pending = progress.pending - replays.being_sent
+        unread = max(0, self._log.last_seq() - progress.read_to)
+        return DestinationStatus(
+            slug=courier.name,
+            state=courier.standing.state,
+            trouble=courier.breaker.trouble or self._recorder.trouble,
+            since_ms=courier.standing.since_ms,
+            cursor=progress.cursor,
+            pending=pending,
+            unread=unread,
+            replaying=replays.left,
+            drain_s=courier.connection.spending.drain_s(
+                pending + unread + replays.left, progress.parked.longest()
+            ),
+        )
+
+
+def _erase_some(
+    after_id: int, to_seq: int, without: Without
+) -> Callable[[DeliveryStore], int | None]:
+    return lambda store: store.erase_from_requests(after_id, to_seq, without)

@@ -1,38 +1,56 @@
 """What one courier takes in: reads the log, routes and maps, fills the lanes, settles what is not meant to go.
 
-    log → read → _admit → lanes        (or parked, when its lane is; or settled at once)
+    log → read → _admit_all → lanes        (or parked, when its lane is; or settled at once)
 
 Read first is what was read before: parked lanes that may go, then what has to be mapped again because
-the settings have changed. At most about MAX_IN_MEMORY messages are in memory. Reading stops there as long
-as some of them can be sent; when none can, because of what their users do, `make_room` parks them.
+the settings have changed; last, when nothing live is left to be read, replayed messages. At most about
+MAX_IN_MEMORY messages and MAX_REPLAYED_IN_MEMORY replayed ones are in memory. Reading stops there as long as
+some of them can be sent; when none can, because of what their users do, `make_room` parks them.
+
+While profile writes of a user are replayed, the user's live messages line up behind them in the same lane,
+and the replayed events, in a lane of their own, begin when the writes have their outcome.
 """
 
+import heapq
 import logging
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import count
+
+import numpy as np
 
 from headgate.delivery.answers import MAX_RETRY_AFTER_S
 from headgate.delivery.connection import Connection, Tools
+from headgate.delivery.dead_letters import dead_letter
 from headgate.delivery.decoded import Decoded
-from headgate.delivery.facts import DISCARDED, FAILED, Facts, Outcome, Settled
-from headgate.delivery.lanes import Batch, Lanes, Pending, Run
+from headgate.delivery.facts import DISCARDED, FAILED, DeadLetter, Facts, Outcome, Settled
+from headgate.delivery.lanes import Batch, Lane, Lanes, Pending, Run, user_of
 from headgate.delivery.progress import Progress
 from headgate.delivery.reader import Retry
+from headgate.delivery.replays import Replays, Writes, owner_of
 from headgate.delivery.waiting import WaitingList
 from headgate.destinations.interface import Discard, Row
 from headgate.eventlog.block import BrokenBlock
 
 MAX_IN_MEMORY = 20_000
 MAX_IN_MEMORY_BYTES = 64 * 1024 * 1024
+MAX_REPLAYED_IN_MEMORY = 2_000
 MAX_PARKED = 5_000_000
 _FED_AT_ONCE = 1_000
+_REPLAYED_AT_ONCE = 500
 _READ_AGAIN_AT_ONCE = 5_000
 _MAX_RESTORED_TOGETHER = 1_000
+_ENOUGH_WAITING = 1_000
 _CURSOR_EVERY = 10_000
 
 log = logging.getLogger("headgate.delivery")
 
 _Why = tuple[Outcome, str, str]
+_Place = tuple[
+    Lane, bool, bool
+]  # the lane, whether it is parked, whether it stands behind the others
+_Source = tuple[Iterator[list[Decoded]], Callable[[list[Decoded]], None]]
 
 
 class Intake:
@@ -43,15 +61,20 @@ class Intake:
         connection: Connection,
         tools: Tools,
         progress: Progress,
+        replays: Replays,
         retries: dict[int, Retry],
     ) -> None:
         self.connection = connection
         self.progress = progress
+        self.replays = replays
         self.lanes = Lanes(connection.kind.endpoints)
         self.waiting = WaitingList()
+        self.gives_up: tuple[int, str] | None = None
         self._tools = tools
         self._retries = retries
-        self._hungry: dict[str, None] = {}  # parked lanes of which nothing is in memory
+        self._hungry: dict[Lane, None] = {}  # parked lanes of which nothing is in memory
+        self._resting: list[tuple[float, int, Lane]] = []  # the same, by when their first is due
+        self._rests = count()
         self._recorded_cursor = progress.cursor
         self._interrupted = False
 
@@ -64,6 +87,23 @@ class Intake:
             or len(self.progress.parked) >= MAX_PARKED
         )
 
+    @property
+    def is_full_of_replayed(self) -> bool:
+        """Whether no more of what is replayed may be read."""
+        return (
+            self.progress.replayed_count >= MAX_REPLAYED_IN_MEMORY
+            or len(self.progress.parked) >= MAX_PARKED // 2
+        )
+
+    def give_up_before(self, received_ms: int, why: str) -> None:
+        """From now on live messages received until then fail, unless they are in time with their attempts.
+
+        What waits is read once more for it. `received_ms` of 0 ends it.
+        """
+        self.gives_up = (received_ms, why) if received_ms else None
+        if self.gives_up:
+            self.map_again()
+
     def interrupt(self) -> None:
         """Whatever is being read, stop before the next block."""
         self._interrupted = True
@@ -71,58 +111,109 @@ class Intake:
     async def read(self, meanwhile: Callable[[], None]) -> None:
         """Fills the lanes, as far as memory is set aside for; calls `meanwhile` after every block."""
         self._interrupted = False
+        while await self._came_upon_damage(meanwhile):
+            pass
+
+    async def _came_upon_damage(self, meanwhile: Callable[[], None]) -> bool:
+        """Reads to the end, or to a damaged block, which is passed over: then there may be more behind it."""
         for blocks, take_in in self._sources():
             try:
                 for messages in blocks:
                     take_in(messages)
                     await self._tools.recorder.keep_up()
                     if self._interrupted:
-                        return
+                        return False
                     meanwhile()
                     if self.is_full:
                         break
             except BrokenBlock as broken:
                 self._pass_over(broken)
+                return True
+        return False
 
-    def released(self, identities: Iterable[str]) -> None:
-        """These lanes are free; those of them that are parked may be read again."""
-        self.lanes.release(identities)
-        parked = self.progress.parked
-        self._hungry.update((one, None) for one in identities if one in parked)
+    def released(self, lanes: Iterable[Lane]) -> None:
+        """These lanes are free; what is parked of them or waited for them may be read again."""
+        lanes = list(lanes)
+        self.lanes.release(lanes)
+        self._wants_food(lanes)
+        if self.replays.is_open:
+            self._wants_food((user_of(lane),) for lane in lanes)
 
     def cursor(self) -> dict[int, int]:
         """Where the destination stands, to be recorded with the next facts."""
         self._recorded_cursor = self.progress.cursor
         return {self.connection.id: self._recorded_cursor}
 
+    def letters(self, seqs: list[int]) -> dict[int, Decoded]:
+        """The messages with these numbers, which ascend, for their dead letters."""
+        found = (one for messages in self._tools.log.these(seqs) for one in messages)
+        return {one.seq: self._with_letter(one) for one in found}
+
+    async def later_writes(self, after_seq: int, writes: Writes) -> Writes:
+        """Profile writes above a number, as far as was read, of the users who have some among `writes`."""
+        found: list[tuple[int, int]] = []
+        while len(writes) and after_seq < (read_to := self.progress.read_to):
+            try:
+                for messages in self._tools.log.after(after_seq):
+                    found += self._writes_among(messages, read_to)
+                    after_seq = messages[-1].seq
+                    await self._tools.recorder.keep_up()
+                    if after_seq >= read_to:
+                        break
+            except BrokenBlock as broken:
+                after_seq = broken.last_seq
+        return Writes.of(found).of_owners(writes)
+
+    # making room
+
     def map_again(self) -> None:
         """What waits, in lanes, parked or for retry, is read once more under the settings that hold now."""
         for batch in self.waiting.drain():
             for run in batch.runs:
-                self.lanes.put_back(run.identity, run.messages)
-            self.lanes.release(batch.identities)
+                self.lanes.put_back(run.lane, run.messages)
+            self.lanes.release(batch.lanes)
         waiting = [one for tail in self.lanes.shorten(0).values() for one in tail]
         self._forget(waiting)
-        self.progress.ask_again(one.seq for one in waiting)
-        self.progress.ask_again(self.progress.parked.drain())
+        seqs = array("q", (one.seq for one in waiting))
+        seqs.extend(self.progress.parked.drain())
+        self.progress.ask_again(self.replays.put_back(np.sort(np.array(seqs, np.int64))))
         self._hungry.clear()
+        self._resting.clear()
         self.interrupt()
 
     def make_room(self) -> bool:
         """Parks what is in memory and cannot go, the longest lanes first; False when nothing can be parked.
 
-        Half of the memory is free afterwards, unless batches that wait for retry hold more than that.
+        Half of the memory is free afterwards. Of what waits for retry, the last to be due is parked first.
         """
         parked_before = len(self.progress.parked)
         keep = 2 * _FED_AT_ONCE
         while keep and self._more_than_half_full():
             keep //= 2
-            for identity, tail in self.lanes.shorten(keep).items():
-                self.progress.parked.add_before(identity, [one.seq for one in tail])
-                self._forget(tail)
-                if self.lanes.is_idle(identity):
-                    self._hungry[identity] = None
+            self._park(self.lanes.shorten(keep))
+        while self._more_than_half_full() and (late := self.waiting.take_latest(_FED_AT_ONCE)):
+            self._rest(late)
         return len(self.progress.parked) > parked_before
+
+    def make_room_for_replayed(self) -> bool:
+        """The same with what stands behind the others."""
+        parked_before = len(self.progress.parked)
+        self._park(self.lanes.shorten(0, only_behind=True))
+        while self.progress.replayed_count > MAX_REPLAYED_IN_MEMORY // 2 and (
+            late := self.waiting.take_latest(_REPLAYED_AT_ONCE, self.is_behind)
+        ):
+            self._rest(late)
+        return len(self.progress.parked) > parked_before
+
+    def is_behind(self, batch: Batch) -> bool:
+        """Whether every lane of the batch stands behind the others."""
+        return all(map(self.lanes.is_behind, batch.lanes))
+
+    def next_rested_s(self) -> float | None:
+        """When the next parked message is due that waits for its retry; None when none may be read."""
+        if not self._resting or len(self.waiting) >= _ENOUGH_WAITING:
+            return None
+        return self._resting[0][0]
 
     def _more_than_half_full(self) -> bool:
         return (
@@ -130,54 +221,138 @@ class Intake:
             or self.progress.open_bytes > MAX_IN_MEMORY_BYTES // 2
         )
 
+    def _park(self, tails: dict[Lane, list[Pending]]) -> None:
+        for lane, tail in tails.items():
+            self.progress.parked.add_all(lane, [one.seq for one in tail])
+            self._forget(tail)
+            if self.lanes.is_idle(lane):
+                self._hungry[lane] = None
+
+    def _rest(self, late: list[tuple[float, Batch]]) -> None:
+        """Parks batches until they are due."""
+        clock = self._tools.clock
+        now_s, now_ms = clock.monotonic_s(), clock.now_ms()
+        for at_s, batch in late:
+            for run in batch.runs:
+                self._forget(run.messages, now_ms + round((at_s - now_s) * 1000))
+                self.progress.parked.add_all(run.lane, [one.seq for one in run.messages])
+                heapq.heappush(self._resting, (at_s, next(self._rests), run.lane))
+            self.lanes.release(batch.lanes)
+
+    def _wants_food(self, lanes: Iterable[Lane]) -> None:
+        parked = self.progress.parked
+        self._hungry.update((lane, None) for lane in lanes if lane in parked)
+
     # sources
 
-    def _sources(
-        self,
-    ) -> Iterator[tuple[Iterator[list[Decoded]], Callable[[list[Decoded]], None]]]:
-        """What is read, in order, and how it is taken in. Each is asked for when its turn has come."""
-        while lane_of := self._to_feed():
-            fed = self._tools.log.these(sorted(lane_of))
-            yield fed, partial(self._feed, lane_of)
-            if self.is_full:
-                break
-        while not self.is_full and (again := self.progress.again(_READ_AGAIN_AT_ONCE)):
-            yield self._tools.log.these(again), self._take_in_again
+    def _sources(self) -> Iterator[_Source]:
+        """What is read, in order, and how it is taken in. Each is asked for when its turn has come.
+
+        While a replay is open, what is read again comes before parked lanes: it may belong into them.
+        """
+        if self.replays.is_open:
+            yield from self._again()
+        yield from self._parked()
+        yield from self._again()
         if not self.is_full:
             yield self._tools.log.after(self.progress.read_to), self._take_in
+            yield from self._parked()
+        while self._may_read_replayed() and len(
+            next_ones := self.replays.to_read(_REPLAYED_AT_ONCE)
+        ):
+            yield self._tools.log.these(next_ones.tolist()), self._take_in_replayed
 
-    def _to_feed(self) -> dict[int, str]:
+    def _again(self) -> Iterator[_Source]:
+        while not self.is_full and (again := self.progress.again(_READ_AGAIN_AT_ONCE)):
+            yield self._tools.log.these(again), self._take_in_again
+
+    def _parked(self) -> Iterator[_Source]:
+        while lane_of := self._to_feed():
+            yield self._tools.log.these(sorted(lane_of)), partial(self._feed, lane_of)
+            if self.is_full:
+                break
+
+    def _may_read_replayed(self) -> bool:
+        return self.replays.is_open and not self.is_full and not self.is_full_of_replayed
+
+    def _to_feed(self) -> dict[int, Lane]:
         """The first messages of parked lanes that may go: their numbers, and whose they are."""
-        parked, spending = self.progress.parked, self.connection.spending
-        spending.room(self._tools.clock.monotonic_s())
-        lane_of: dict[int, str] = {}
-        for identity in list(self._hungry):
-            if identity not in parked or not self.lanes.is_idle(identity):
-                del self._hungry[identity]
-            elif len(lane_of) < MAX_IN_MEMORY // 2 and spending.room_for(identity, 1):
-                lane_of.update((seq, identity) for seq in parked.first(identity, _FED_AT_ONCE))
+        parked, now_s = self.progress.parked, self._tools.clock.monotonic_s()
+        self.connection.spending.room(now_s)
+        self._wake_rested(now_s)
+        lane_of: dict[int, Lane] = {}
+        replayed = 0
+        for lane in list(self._hungry):
+            if lane not in parked or not self.lanes.is_idle(lane) or self._has_writes_before(lane):
+                del self._hungry[lane]
+                continue
+            behind = self._is_behind(lane)
+            if len(lane_of) < MAX_IN_MEMORY // 2 and self._may_feed(lane, behind, replayed):
+                seqs = parked.first(lane, self._helping(lane, behind))
+                lane_of.update((seq, lane) for seq in seqs)
+                replayed += len(seqs) if behind else 0
         return lane_of
 
-    def _feed(self, lane_of: dict[int, str], messages: list[Decoded]) -> None:
+    def _wake_rested(self, now_s: float) -> None:
+        """Parked messages that are due for their next attempt may be read, as long as few others wait."""
+        room = _ENOUGH_WAITING - len(self.waiting)
+        while room > 0 and self._resting and self._resting[0][0] <= now_s:
+            self._hungry[heapq.heappop(self._resting)[2]] = None
+            room -= 1
+
+    def _may_feed(self, lane: Lane, behind: bool, replayed: int) -> bool:
+        if not self.connection.spending.room_for(user_of(lane), 1, behind=behind):
+            return False
+        if behind:
+            return not self.is_full_of_replayed and replayed < MAX_REPLAYED_IN_MEMORY // 2
+        is_complete = not self.progress.again(1)
+        return is_complete or not self.replays.has_writes(user_of(lane))
+
+    def _helping(self, lane: Lane, behind: bool) -> int:
+        """How many of a parked lane are read at once; one, when it waits for its retry."""
+        if self.progress.parked.first(lane, 1)[0] in self._retries:
+            return 1
+        return _REPLAYED_AT_ONCE if behind else _FED_AT_ONCE
+
+    def _has_writes_before(self, lane: Lane) -> bool:
+        """Whether these are events, and profile writes of the same user are replayed first."""
+        return not isinstance(lane, str) and self.replays.has_writes(user_of(lane))
+
+    def _is_behind(self, lane: Lane) -> bool:
+        """Whether nothing in the lane is live."""
+        if not isinstance(lane, str):
+            return True
+        return self.replays.is_open and not self.replays.is_live(lane)
+
+    def _feed(self, lane_of: dict[int, Lane], messages: list[Decoded]) -> None:
         """Takes in messages of parked lanes."""
         last = {lane_of[one.seq]: one.seq for one in messages}
-        for identity, seq in last.items():
-            self.progress.parked.drop(identity, seq)
-        self._admit_all(messages, past_parked=True)
+        for lane, seq in last.items():
+            self.progress.parked.drop(lane, seq)
+        behind = {lane: self._is_behind(lane) for lane in last}
+        self._admit_all(messages, lambda seq, row: (lane_of[seq], False, behind[lane_of[seq]]))
 
     def _take_in_again(self, messages: list[Decoded]) -> None:
         """Takes in messages that were read before."""
         self.progress.has_read_again(len(messages))
-        self._admit_all(messages)
+        self._admit_all(messages, self._live_place)
 
     def _take_in(self, messages: list[Decoded]) -> None:
         """Takes in what is new."""
         progress = self.progress
         wanted = [one for one in messages if one.envelope and progress.wants(one.seq, one.envelope)]
         progress.has_read_to(messages[-1].seq)
-        self._admit_all(wanted)
+        self._admit_all(wanted, self._live_place)
         if progress.cursor > self._recorded_cursor + _CURSOR_EVERY:
             self._tools.recorder.record(Facts(cursors=self.cursor()))
+
+    def _take_in_replayed(self, messages: list[Decoded]) -> None:
+        """Takes in messages that are sent again; some may have been read meanwhile, before live ones."""
+        is_write = self.replays.take([one.seq for one in messages])
+        self._admit_all(
+            [one for one in messages if one.seq in is_write],
+            lambda seq, row: self._replayed_place(row, is_write[seq]),
+        )
 
     def _pass_over(self, broken: BrokenBlock) -> None:
         """Messages whose bytes are damaged on disk are settled as failed, never skipped in silence."""
@@ -187,30 +362,84 @@ class Intake:
         why: _Why = (FAILED, "unreadable_message", str(broken))
         unsettled = [seq for seq in seqs if not self.progress.is_settled(seq)]
         self.progress.has_read_to(broken.last_seq)
-        self._settle({why: unsettled} if unsettled else {})
+        self._settle({why: unsettled} if unsettled else {}, [])
+
+    def _writes_among(self, messages: list[Decoded], last_seq: int) -> Iterator[tuple[int, int]]:
+        """The profile writes that this destination owes: their numbers, and whose they are."""
+        endpoints = self.connection.kind.endpoints
+        for one in messages:
+            if one.seq <= last_seq and one.envelope and self.progress.owes(one.envelope):
+                row = self._row(one)
+                if isinstance(row, Row) and endpoints[row.endpoint].writes_profile:
+                    yield one.seq, owner_of(row.identity)
+
+    # places
+
+    def _live_place(self, seq: int, row: Row) -> _Place:
+        """In its user's lane, behind everything of the user that is replayed in order."""
+        lane = row.identity
+        if self.replays.is_open and self.replays.has_writes(lane):
+            self._bring_writes_forward(lane)
+        return lane, lane in self.progress.parked, False
+
+    def _replayed_place(self, row: Row, is_write: bool) -> _Place:
+        lane: Lane = row.identity if is_write else (row.identity,)
+        is_parked = lane in self.progress.parked or self._has_writes_before(lane)
+        return lane, is_parked, self._is_behind(lane)
+
+    def _bring_writes_forward(self, lane: str) -> None:
+        """The user's replayed profile writes become as urgent as the live message that waits for them."""
+        to_read = self.replays.make_live(lane)
+        if to_read:
+            self.progress.parked.add_all(lane, to_read)
+        self.lanes.bring_forward(lane)
+        if lane in self.progress.parked and self.lanes.is_idle(lane):
+            self._hungry[lane] = None
 
     # one message
 
-    def _admit_all(self, messages: list[Decoded], *, past_parked: bool = False) -> None:
+    def _admit_all(self, messages: list[Decoded], place: Callable[[int, Row], _Place]) -> None:
+        """Finds each message's place, or its outcome when it does not go."""
+        replayed = self.replays.held([one.seq for one in messages])
         settled: dict[_Why, list[int]] = {}
+        letters: list[DeadLetter] = []
         restored: dict[tuple[Retry, str], list[Run]] = {}
-        for one in messages:
+        for one in map(self._with_letter, messages):
             row = self._row(one)
-            if isinstance(row, tuple):
-                settled.setdefault(row, []).append(one.seq)
-            elif not past_parked and row.identity in self.progress.parked:
-                self.progress.parked.add(row.identity, one.seq)
+            why = row if isinstance(row, tuple) else self._given_up(one, one.seq in replayed)
+            if why is not None:
+                settled.setdefault(why, []).append(one.seq)
+                letters += self._dead_letters(one, row, why)
+                continue
+            assert isinstance(row, Row)
+            lane, is_parked, behind = place(one.seq, row)
+            if is_parked:
+                self.progress.parked.add(lane, one.seq)
+                continue
+            if one.seq in replayed:
+                self.progress.opened_again(one.seq, len(row.encoded))
             else:
-                self._admit(one, row, restored)
+                self.progress.opened(one.seq, len(row.encoded))
+            self._admit(one, row, lane, behind, restored)
         self._wait_as_before(restored)
-        self._settle(settled)
+        self._settle(settled, letters)
+
+    def _with_letter(self, one: Decoded) -> Decoded:
+        """The message; as its dead letter kept it, when the log no longer holds it."""
+        if one.envelope is not None or not self.replays.is_open:
+            return one
+        return self._tools.letter(self.connection.id, one.seq) or one
 
     def _row(self, one: Decoded) -> Row | _Why:
         """The message as a row, or its outcome when it does not go."""
         if one.envelope is None:
             return FAILED, "unreadable_message", "its block is damaged or gone"
+        if one.envelope.erased:
+            return DISCARDED, "erased", ""
         if one.message is None:
             return DISCARDED, "unreadable_message", ""
+        if withheld := self._tools.withheld(one.message.get("userId") or "", one.seq):
+            return DISCARDED, withheld, ""
         try:
             row = self.connection.router.row(one.message)
         except Exception as error:
@@ -218,24 +447,49 @@ class Intake:
             return FAILED, "mapping_failed", f"{type(error).__name__}: {error}"[:500]
         return (DISCARDED, row.reason, row.detail) if isinstance(row, Discard) else row
 
-    def _admit(self, one: Decoded, row: Row, restored: dict[tuple[Retry, str], list[Run]]) -> None:
+    def _given_up(self, one: Decoded, is_replayed: bool) -> _Why | None:
+        """The outcome of a message that waited in vain for a refusing destination; None for the others."""
+        if self.gives_up is None or is_replayed:
+            return None
+        before_ms, why = self.gives_up
+        retry = self._retries.get(one.seq)
+        assert one.envelope is not None
+        since_ms = retry.first_attempt_ms if retry else one.envelope.received_at_ms
+        return (FAILED, "destination_refusing", why) if since_ms <= before_ms else None
+
+    def _dead_letters(self, one: Decoded, row: Row | _Why, why: _Why) -> Iterator[DeadLetter]:
+        """Of a message that fails and can be read; one that was never mapped has no row."""
+        if why[0] == FAILED and one.message is not None:
+            if not isinstance(row, Row):
+                row = Row("", one.message.get("userId") or "", b"")
+            settled = Settled(self.connection.id, *why, self._tools.clock.now_ms(), [one.seq])
+            yield dead_letter(settled, one, one.message["messageId"], row)
+
+    def _admit(
+        self,
+        one: Decoded,
+        row: Row,
+        lane: Lane,
+        behind: bool,
+        restored: dict[tuple[Retry, str], list[Run]],
+    ) -> None:
         """Puts the message into its lane; under `restored` when it goes on waiting for its next attempt."""
         assert one.message is not None
-        self.progress.opened(one.seq, len(row.encoded))
         pending = Pending(one.seq, row, one.message["messageId"])
         retry = self._retries.pop(one.seq, None)
         if retry is not None:
             pending.attempts, pending.first_attempt_ms = retry.attempts, retry.first_attempt_ms
-            if retry.due_at_ms > self._tools.clock.now_ms() and self.lanes.hold(row.identity):
-                run = Run(row.identity, [pending])
+            if retry.due_at_ms and self.lanes.hold(lane, behind=behind):
+                run = Run(lane, [pending])
                 restored.setdefault((retry, row.endpoint), []).append(run)
                 return
-        self.lanes.add(pending)
+        self.lanes.add(pending, lane, behind=behind)
 
     def _wait_as_before(self, restored: dict[tuple[Retry, str], list[Run]]) -> None:
         clock = self._tools.clock
         for (retry, endpoint), runs in restored.items():
-            wait_s = min((retry.due_at_ms - clock.now_ms()) / 1000, MAX_RETRY_AFTER_S)
+            wait_s = (retry.due_at_ms - clock.now_ms()) / 1000
+            wait_s = max(0.0, min(wait_s, MAX_RETRY_AFTER_S))
             together = max(
                 1, _MAX_RESTORED_TOGETHER >> retry.attempts
             )  # they had been halved so often
@@ -243,22 +497,26 @@ class Intake:
                 batch = Batch(endpoint, runs[at : at + together])
                 self.waiting.add(batch, clock.monotonic_s() + wait_s)
 
-    def _settle(self, settled: dict[_Why, list[int]]) -> None:
+    def _settle(self, settled: dict[_Why, list[int]], letters: list[DeadLetter]) -> None:
         if not settled:
             return
         now_ms = self._tools.clock.now_ms()
-        facts = [
-            Settled(self.connection.id, outcome, reason, detail, now_ms, seqs)
-            for (outcome, reason, detail), seqs in settled.items()
-        ]
-        for seqs in settled.values():
+        facts = Facts(dead_letters=letters)
+        for (outcome, reason, detail), seqs in settled.items():
+            facts.settled.append(
+                Settled(self.connection.id, outcome, reason, detail, now_ms, sorted(seqs))
+            )
             for seq in seqs:
                 self._retries.pop(seq, None)
-        self._tools.recorder.record(Facts(settled=facts, cursors=self.cursor()))
+            facts.add(self.replays.settled(seqs, outcome))
+        if facts.replayed:
+            self._wants_food(self.progress.parked.replayed())
+        facts.cursors = self.cursor()
+        self._tools.recorder.record(facts)
 
-    def _forget(self, messages: list[Pending]) -> None:
-        """The messages leave memory; what has been tried of them is kept. They are due as soon as they may go."""
+    def _forget(self, messages: list[Pending], due_at_ms: int = 0) -> None:
+        """The messages leave memory; what has been tried of them is kept. 0: they are due when they may go."""
         self.progress.closed(one.seq for one in messages)
         for one in messages:
             if one.attempts:
-                self._retries[one.seq] = Retry(one.attempts, one.first_attempt_ms, 0)
+                self._retries[one.seq] = Retry(one.attempts, one.first_attempt_ms, due_at_ms)

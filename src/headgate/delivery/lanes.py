@@ -3,14 +3,24 @@
 Between reading the log and making requests, for one destination. Pure bookkeeping, no I/O, no clock.
 A lane's head is either one profile write, which goes alone because the next one must not be sent before
 its outcome is durable, or a run of events, which keep their order inside one request.
+
+Lanes of replayed messages stand behind the others: they are asked for apart. A user's replayed events have
+a lane of their own, since they are not ordered against what is live.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
 from headgate.destinations.interface import Endpoint, Row
+
+Lane = str | tuple[str]  # the user's; or, in brackets, that of the user's replayed events
+
+
+def user_of(lane: Lane) -> str:
+    """Whose lane it is."""
+    return lane if isinstance(lane, str) else lane[0]
 
 
 class Pending(msgspec.Struct, gc=False):
@@ -26,8 +36,13 @@ class Pending(msgspec.Struct, gc=False):
 class Run(msgspec.Struct):
     """Neighbouring messages of one lane that go into one request, in order."""
 
-    identity: str
+    lane: Lane
     messages: list[Pending]
+
+    @property
+    def identity(self) -> str:
+        """Whose messages they are."""
+        return user_of(self.lane)
 
 
 class Batch(msgspec.Struct):
@@ -50,13 +65,21 @@ class Batch(msgspec.Struct):
         return sorted(message.seq for message in self.messages())
 
     @property
+    def lanes(self) -> list[Lane]:
+        """The lanes that are held for it."""
+        return [run.lane for run in self.runs]
+
+    @property
     def identities(self) -> list[str]:
-        """Whose lanes they are."""
+        """Whose messages it carries."""
         return [run.identity for run in self.runs]
 
     def rows_by_user(self) -> dict[str, int]:
         """How many rows of each user it carries."""
-        return {run.identity: len(run.messages) for run in self.runs}
+        rows: Counter[str] = Counter()
+        for run in self.runs:
+            rows[run.identity] += len(run.messages)
+        return rows
 
     @property
     def oldest(self) -> Pending:
@@ -69,43 +92,78 @@ class Lanes:
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._endpoints = endpoints
-        self._queues: dict[str, deque[Pending]] = {}
-        self._held: set[str] = set()
-        self._ready: dict[str, dict[str, None]] = {name: {} for name in endpoints}
+        self._queues: dict[Lane, deque[Pending]] = {}
+        self._held: set[Lane] = set()
+        self._behind: dict[Lane, None] = {}
+        self._ready: dict[bool, dict[str, dict[Lane, None]]] = {
+            behind: {name: {} for name in endpoints} for behind in (False, True)
+        }
         self._size = 0
 
     def __len__(self) -> int:
         """How many messages wait, those of held lanes included; those in a batch are not counted."""
         return self._size
 
-    def add(self, message: Pending) -> None:
-        """Put a message at the end of its user's lane."""
-        identity = message.row.identity
-        queue = self._queues.get(identity)
+    def add(self, message: Pending, lane: Lane | None = None, *, behind: bool = False) -> None:
+        """Put a message at the end of a lane, which is its user's own if none is named.
+
+        A lane stands behind the others as long as each of its messages does.
+        """
+        if lane is None:
+            lane = message.row.identity
+        if not behind:
+            self.bring_forward(lane)
+        elif self.is_idle(lane):
+            self._behind[lane] = None
+        queue = self._queues.get(lane)
         if queue is None:
-            queue = self._queues[identity] = deque()
+            queue = self._queues[lane] = deque()
         queue.append(message)
         self._size += 1
-        if len(queue) == 1 and identity not in self._held:
-            self._ready[message.row.endpoint][identity] = None
+        if len(queue) == 1 and lane not in self._held:
+            self._is_ready(lane)
 
-    def hold(self, identity: str) -> bool:
+    def hold(self, lane: Lane, *, behind: bool = False) -> bool:
         """Hold a lane in which nothing waits; False when it is held already or not empty."""
-        if identity in self._held or self._queues.get(identity):
+        if not self.is_idle(lane):
             return False
-        self._held.add(identity)
+        self._held.add(lane)
+        if behind:
+            self._behind[lane] = None
         return True
 
-    def next_endpoint(self) -> str | None:
+    def bring_forward(self, lane: Lane) -> None:
+        """The lane stands behind the others no more."""
+        if lane not in self._behind:
+            return
+        del self._behind[lane]
+        for ready in self._ready[True].values():
+            if lane in ready:
+                del ready[lane]
+                self._is_ready(lane)
+                return
+
+    def is_behind(self, lane: Lane) -> bool:
+        """Whether the lane stands behind the others."""
+        return lane in self._behind
+
+    def next_endpoint(self, *, behind: bool = False) -> str | None:
         """The endpoint of the message that has been ready longest; None when no lane is ready."""
         oldest: tuple[int, str] | None = None
-        for endpoint, ready in self._ready.items():
+        for endpoint, ready in self._ready[behind].items():
             if ready:
                 head = self._queues[next(iter(ready))][0]
                 oldest = min(oldest, (head.seq, endpoint)) if oldest else (head.seq, endpoint)
         return oldest[1] if oldest else None
 
-    def take(self, endpoint: str, max_rows: int, room: Callable[[str, int], int]) -> Batch:
+    def take(
+        self,
+        endpoint: str,
+        max_rows: int,
+        room: Callable[[str, int], int],
+        *,
+        behind: bool = False,
+    ) -> Batch:
         """The next batch for an endpoint: at most `max_rows` and what the endpoint's body takes.
 
         `room(identity, n)` says how many of `n` rows the user's budget allows; lanes without room are
@@ -113,58 +171,75 @@ class Lanes:
         """
         limits = self._endpoints[endpoint]
         rows_left, bytes_left = min(max_rows, limits.max_rows), limits.max_body_bytes
-        ready = self._ready[endpoint]
+        ready = self._ready[behind][endpoint]
         batch = Batch(endpoint, [])
-        for identity in ready:
+        for lane in ready:
             if rows_left <= 0:
                 break
-            queue = self._queues[identity]
+            queue = self._queues[lane]
             most = 1 if limits.writes_profile else min(rows_left, len(queue))
-            allowed = room(identity, most)
+            allowed = room(user_of(lane), most)
             if allowed <= 0:
                 continue
             run, used_bytes = self._run(queue, endpoint, allowed, bytes_left, first=not batch.runs)
             if not run:
                 break
-            batch.runs.append(Run(identity, run))
+            batch.runs.append(Run(lane, run))
             rows_left -= len(run)
             bytes_left -= used_bytes
         for taken in batch.runs:
-            del ready[taken.identity]
-            self._held.add(taken.identity)
+            del ready[taken.lane]
+            self._held.add(taken.lane)
         self._size -= len(batch)
         return batch
 
-    def release(self, identities: Iterable[str]) -> None:
+    def release(self, lanes: Iterable[Lane]) -> None:
         """The lanes' messages in flight are settled: whoever waits behind them may go."""
-        for identity in identities:
-            self._held.discard(identity)
-            queue = self._queues.get(identity)
-            if not queue:
-                self._queues.pop(identity, None)
-                continue
-            self._ready[queue[0].row.endpoint][identity] = None
+        for lane in lanes:
+            self._held.discard(lane)
+            if self._queues.get(lane):
+                self._is_ready(lane)
+            else:
+                self._queues.pop(lane, None)
+                self._behind.pop(lane, None)
 
-    def put_back(self, identity: str, messages: list[Pending]) -> None:
+    def put_back(self, lane: Lane, messages: list[Pending]) -> None:
         """Return messages of a held lane to its front, in order. The lane stays held."""
-        self._queues.setdefault(identity, deque()).extendleft(reversed(messages))
+        self._queues.setdefault(lane, deque()).extendleft(reversed(messages))
         self._size += len(messages)
 
-    def is_idle(self, identity: str) -> bool:
+    def is_idle(self, lane: Lane) -> bool:
         """Whether nothing of the lane is under way or waits in memory."""
-        return identity not in self._held and not self._queues.get(identity)
+        return lane not in self._held and not self._queues.get(lane)
 
-    def shorten(self, keep: int) -> dict[str, list[Pending]]:
+    def shorten(self, keep: int, *, only_behind: bool = False) -> dict[Lane, list[Pending]]:
         """Takes out, by lane, every waiting message behind the lane's first `keep`."""
-        tails: dict[str, list[Pending]] = {}
-        for identity, queue in self._queues.items():
-            if len(queue) > keep:
-                tails[identity] = [queue.pop() for _ in range(len(queue) - keep)][::-1]
-                self._size -= len(tails[identity])
+        tails: dict[Lane, list[Pending]] = {}
+        for lane in self._behind if only_behind else self._queues:
+            if len(self._queues.get(lane, ())) > keep:
+                tails[lane] = self._tail(lane, keep)
         if not keep:
-            self._queues = {}
-            self._ready = {name: {} for name in self._endpoints}
+            self._drop(tails)
         return tails
+
+    def _tail(self, lane: Lane, keep: int) -> list[Pending]:
+        queue = self._queues[lane]
+        tail = [queue.pop() for _ in range(len(queue) - keep)][::-1]
+        self._size -= len(tail)
+        return tail
+
+    def _drop(self, lanes: Iterable[Lane]) -> None:
+        """The lanes are empty."""
+        for lane in lanes:
+            del self._queues[lane]
+            for by_endpoint in self._ready.values():
+                for ready in by_endpoint.values():
+                    ready.pop(lane, None)
+            if lane not in self._held:
+                self._behind.pop(lane, None)
+
+    def _is_ready(self, lane: Lane) -> None:
+        self._ready[lane in self._behind][self._queues[lane][0].row.endpoint][lane] = None
 
     def _run(
         self, queue: deque[Pending], endpoint: str, most: int, bytes_left: int, *, first: bool
@@ -241,7 +316,7 @@ def partition(
     """The chosen messages, and a batch of the others."""
     taken = [message for message in batch.messages() if chosen(message)]
     runs = [
-        Run(run.identity, [message for message in run.messages if not chosen(message)])
+        Run(run.lane, [message for message in run.messages if not chosen(message)])
         for run in batch.runs
     ]
     others = [run for run in runs if run.messages]
@@ -251,4 +326,4 @@ def partition(
 def _cut(run: Run, n: int) -> tuple[Run, Run | None]:
     if n >= len(run.messages):
         return run, None
-    return Run(run.identity, run.messages[:n]), Run(run.identity, run.messages[n:])
+    return Run(run.lane, run.messages[:n]), Run(run.lane, run.messages[n:])

@@ -1,13 +1,15 @@
-"""What a courier has recorded of its attempts: outcomes, retry state, spending, its breaker. Before the recorder.
+"""What a courier has recorded of its attempts: outcomes, retry state, spending, its standing. Before the recorder.
 
 Whoever waits for one of the coroutines goes on once the facts are durable.
 """
 
 import asyncio
+import logging
 
-from headgate.delivery.breaker import Breaker
+from headgate.delivery.breaker import Breaker, State
 from headgate.delivery.budget import Reservation
 from headgate.delivery.connection import Tools
+from headgate.delivery.dead_letters import dead_letter
 from headgate.delivery.facts import (
     FAILED,
     Attempt,
@@ -23,25 +25,35 @@ from headgate.delivery.intake import Intake
 from headgate.delivery.lanes import Batch, Pending
 from headgate.delivery.transport import LONGEST_ATTEMPT_S
 
+log = logging.getLogger("headgate.delivery")
+
 
 class Ledger:
-    """Turns what happened into facts. What is settled here is open no more."""
+    """Turns what happened into facts. What is settled here is open no more.
 
-    def __init__(self, destination: int, tools: Tools, intake: Intake, breaker: Breaker) -> None:
+    `standing` is what people see of the destination.
+    """
+
+    def __init__(
+        self, destination: int, tools: Tools, intake: Intake, breaker: Breaker, standing: Standing
+    ) -> None:
+        self.standing = standing
         self._destination = destination
         self._recorder = tools.recorder
         self._clock = tools.clock
         self._intake = intake
         self._breaker = breaker
-        self._recorded_state = breaker.state
         self._spent: list[Spent] = []
 
-    def starting(self, reservation: Reservation) -> int:
-        """The number of an attempt that is about to be made; what it may cost is remembered from now on."""
+    async def starting(self, reservation: Reservation) -> int:
+        """The number of an attempt that is about to be made; what it may cost is remembered from now on.
+
+        Before it is durable nothing may be sent, or a kill could make the next process exceed the limits.
+        """
         attempt_id = self._recorder.next_attempt_id()
         self._spend(attempt_id, reservation, round(LONGEST_ATTEMPT_S * 1000))
         if self._spent:
-            self._record(Facts())
+            await self._recorded(Facts())
         return attempt_id
 
     def ended(self, attempt_id: int, reservation: Reservation) -> None:
@@ -66,12 +78,17 @@ class Ledger:
         await self._recorded(facts)
 
     async def tried(
-        self, attempt: Attempt, over: list[Pending], others: Batch | None, due_at_ms: int, why: str
+        self,
+        attempt: Attempt,
+        over: list[Pending],
+        others: Batch | None,
+        due_at_ms: int,
+        why: tuple[str, str],
     ) -> None:
-        """The attempt failed: the windows of some messages are over, the others wait."""
+        """The attempt failed: the windows of some messages are over, for a reason, the others wait."""
         facts = Facts(attempts=[attempt])
         if over:
-            facts.add(self._outcome(over, attempt, FAILED, "retry_window_over", why))
+            facts.add(self._outcome(over, attempt, FAILED, *why))
         if others is not None:
             facts.waiting += self._waiting(others, due_at_ms)
         await self._recorded(facts)
@@ -92,12 +109,21 @@ class Ledger:
             seqs=sorted(message.seq for message in messages),
             attempt_id=attempt.id,
         )
+        facts = self._intake.replays.settled(settled.seqs, outcome)
+        facts.settled.append(settled)
+        if outcome == FAILED:
+            facts.dead_letters = self._dead_letters(messages, settled)
         self._intake.progress.closed(settled.seqs)
-        return Facts(
-            settled=[settled],
-            dead_letters=_dead_letters(messages, settled) if outcome == FAILED else [],
-            cursors=self._intake.cursor(),
-        )
+        facts.cursors = self._intake.cursor()
+        return facts
+
+    def _dead_letters(self, messages: list[Pending], settled: Settled) -> list[DeadLetter]:
+        """With the messages as they came, which are read from the log once more."""
+        found = self._intake.letters(settled.seqs)
+        return [
+            dead_letter(settled, found[message.seq], message.message_id, message.row)
+            for message in messages
+        ]
 
     def _waiting(self, batch: Batch, due_at_ms: int) -> list[Waiting]:
         """What a restart has to know: every message with its own count and first attempt."""
@@ -116,32 +142,33 @@ class Ledger:
             ended_at_ms = self._clock.now_ms() + longest_ms
             self._spent.append(Spent(attempt_id, scope, ended_at_ms, dict(reservation.rows)))
 
+    def _stands(self) -> Standing | None:
+        """What people see now, when that has changed."""
+        before, breaker = self.standing, self._breaker
+        if (before.state, before.trouble) == (breaker.shown, breaker.trouble):
+            return None
+        since_ms = before.since_ms
+        if before.state != breaker.shown:
+            since_ms = self._clock.now_ms()
+            self._tell()
+        self.standing = Standing(breaker.shown.value, breaker.trouble, since_ms)
+        return self.standing
+
+    def _tell(self) -> None:
+        """One line for the log, without what the destination answered."""
+        slug, shown = self._intake.connection.destination.slug, self._breaker.shown
+        if shown is State.CLOSED:
+            log.info("%s: delivering again", slug)
+        else:
+            log.warning("%s: %s (%s)", slug, shown, self._breaker.trouble.partition(":")[0])
+
     def _record(self, facts: Facts) -> "asyncio.Future[None]":
         facts.spent += self._spent
         self._spent = []
-        if self._breaker.state is not self._recorded_state:
-            self._recorded_state = self._breaker.state
-            facts.standings[self._destination] = Standing(
-                self._recorded_state.value, self._breaker.trouble, self._clock.now_ms()
-            )
+        standing = self._stands()
+        if standing is not None:
+            facts.standings[self._destination] = standing
         return self._recorder.record(facts)
 
     async def _recorded(self, facts: Facts) -> None:
         await asyncio.shield(self._record(facts))
-
-
-def _dead_letters(messages: list[Pending], settled: Settled) -> list[DeadLetter]:
-    return [
-        DeadLetter(
-            destination=settled.destination,
-            seq=message.seq,
-            message_id=message.message_id,
-            user_id=message.row.identity,
-            reason=settled.reason,
-            at_ms=settled.at_ms,
-            attempt_id=settled.attempt_id,
-            row=message.row.encoded,
-            message=b"",
-        )
-        for message in messages
-    ]

@@ -2,11 +2,14 @@
 
 A message that was read and is not settled is exactly one of: open (in memory), parked (its number is
 kept, its lane is read again when it may go), or asked for again (read again before anything else).
+Replayed messages are counted apart: the cursor is about the others alone.
 """
 
 import heapq
 from array import array
 from collections.abc import Callable, Iterable
+
+import numpy as np
 
 from headgate.delivery.parked import Parked
 from headgate.spec.message import Envelope
@@ -22,7 +25,9 @@ class Progress:
         self.parked = Parked()
         self.read_to = cursor
         self.open_bytes = 0
+        self._cursor = cursor
         self._open: dict[int, int] = {}
+        self._open_replayed: dict[int, int] = {}
         self._oldest_open: list[int] = []
         self._again = array("q")
         self._settled_from = cursor + 1
@@ -31,23 +36,31 @@ class Progress:
 
     @property
     def cursor(self) -> int:
-        """Every message up to this number is settled, or none of this destination's."""
+        """Every message up to this number is settled, replays apart, or none of this destination's."""
         while self._oldest_open and self._oldest_open[0] not in self._open:
             heapq.heappop(self._oldest_open)
         unsettled = [*self._oldest_open[:1], *self._again[:1]]
-        if self.parked:
-            unsettled.append(self.parked.oldest_seq())
-        return min(unsettled) - 1 if unsettled else self.read_to
+        oldest_parked = self.parked.oldest_above(self._cursor)
+        if oldest_parked is not None:
+            unsettled.append(oldest_parked)
+        self._cursor = min(unsettled) - 1 if unsettled else self.read_to
+        return self._cursor
 
     @property
     def open_count(self) -> int:
-        """Messages that are in memory."""
+        """Messages that are in memory, replayed ones apart."""
         return len(self._open)
 
     @property
+    def replayed_count(self) -> int:
+        """Replayed messages that are in memory."""
+        return len(self._open_replayed)
+
+    @property
     def pending(self) -> int:
-        """Messages that were read and are not settled."""
-        return len(self._open) + len(self.parked) + len(self._again)
+        """Messages that were read and are not settled, replayed ones included."""
+        in_memory = len(self._open) + len(self._open_replayed)
+        return in_memory + len(self.parked) + len(self._again)
 
     def wants(self, seq: int, envelope: Envelope) -> bool:
         """Whether a message above `read_to` has to be looked at: it is owed and not settled."""
@@ -70,14 +83,20 @@ class Progress:
         self.open_bytes += size_bytes
         heapq.heappush(self._oldest_open, seq)
 
+    def opened_again(self, seq: int, size_bytes: int) -> None:
+        """The replayed message is on its way."""
+        self._open_replayed[seq] = size_bytes
+        self.open_bytes += size_bytes
+
     def closed(self, seqs: Iterable[int]) -> None:
         """The messages are settled, or no longer in memory."""
         for seq in seqs:
-            self.open_bytes -= self._open.pop(seq, 0)
+            self.open_bytes -= self._open.pop(seq, 0) + self._open_replayed.pop(seq, 0)
 
     def ask_again(self, seqs: Iterable[int]) -> None:
         """These messages, which are not settled, are to be read once more, before anything else."""
-        self._again = array("q", sorted((*self._again, *seqs)))
+        found = np.concatenate((np.array(self._again, np.int64), np.fromiter(seqs, np.int64)))
+        self._again = array("q", np.sort(found).tobytes())
 
     def again(self, n: int) -> "array[int]":
         """The first `n` numbers that are to be read once more."""

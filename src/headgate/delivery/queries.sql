@@ -15,8 +15,9 @@ SELECT destination, state, trouble, since_ms FROM standing;
 INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?);
 
 -- name: forget_waiting
--- Retry state of messages that are settled by now.
-DELETE FROM waiting WHERE destination = ? AND last_seq <= ?;
+-- Retry state of messages that are settled by now; kept while some of them may be replayed.
+DELETE FROM waiting WHERE destination = ?1 AND last_seq <= ?2
+AND NOT EXISTS (SELECT 1 FROM replay WHERE destination = ?1 AND ended_at_ms IS NULL);
 
 -- name: add_attempt
 -- A request and its answer.
@@ -53,8 +54,8 @@ INSERT OR REPLACE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 DELETE FROM dead_letter WHERE destination = ? AND seq = ?;
 
 -- name: add_replay
--- Messages to be sent again.
-INSERT INTO replay VALUES (?, ?, ?, ?, ?, 0, NULL, ?);
+-- Messages to be sent again; none at all are sent already.
+INSERT INTO replay VALUES (?1, ?2, ?3, ?4, ?5, 0, CASE WHEN ?5 = 0 THEN ?3 END, ?6);
 
 -- name: replay_progress
 -- Some of them were settled; the last ones end it.
@@ -149,6 +150,10 @@ WHERE (:destination IS NULL OR destination = :destination)
   AND (:to_ms IS NULL OR at_ms < :to_ms)
 ORDER BY at_ms DESC, seq DESC;
 
+-- name: dead_letter_reason
+-- Why it was given up on.
+SELECT reason FROM dead_letter WHERE destination = ? AND seq = ?;
+
 -- name: dead_letter_at
 -- One of them.
 SELECT message FROM dead_letter WHERE destination = ? AND seq = ?;
@@ -183,3 +188,36 @@ DELETE FROM outcome_count WHERE minute_ms < :before_ms;
 SELECT outcome, reason, positions
 FROM settled WHERE destination = :destination AND last_seq >= :first_seq AND first_seq <= :last_seq
 ORDER BY id;
+
+-- name: seen_to
+-- The highest number that anything is recorded of.
+SELECT max(
+    coalesce((SELECT max(seq) FROM cursor), 0),
+    coalesce((SELECT max(last_seq) FROM attempt), 0),
+    coalesce((SELECT max(last_seq) FROM settled), 0)
+);
+
+-- name: erase_letters
+-- The dead letters of a user who is forgotten.
+DELETE FROM dead_letter WHERE user_id = :user_id AND seq <= :seq;
+
+-- name: attempts_to_erase
+-- Some requests that may hold messages up to a number, in order.
+SELECT id, destination, first_seq, request FROM attempt
+WHERE id > :after_id AND first_seq <= :seq ORDER BY id LIMIT :limit;
+
+-- name: erase_attempt
+-- A request without users who are forgotten; its answer may have named them.
+UPDATE attempt SET request = :request, answer = x'', error = '' WHERE id = :id;
+
+-- name: erase_details
+-- What was said of its messages may have, too.
+UPDATE settled SET detail = '' WHERE attempt_id = :id AND detail <> '';
+
+-- name: all_spending
+-- What the budgets remember, by user.
+SELECT attempt_id, rows FROM spending;
+
+-- name: rename_spending
+-- The same, with other names.
+UPDATE spending SET rows = ? WHERE attempt_id = ?;

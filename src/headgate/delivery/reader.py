@@ -5,6 +5,7 @@ Any process may read, while the store is written or after. The one writer is `st
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -248,6 +249,10 @@ class DeliveryReader:
         """Whether a replay of this name was recorded for the destination."""
         return bool(self._db.execute(_SQL["is_replay_known"], (name, destination)).fetchone()[0])
 
+    def seen_to(self) -> int:
+        """The highest number that anything is recorded of."""
+        return int(self._db.execute(_SQL["seen_to"]).fetchone()[0])
+
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
@@ -271,22 +276,19 @@ def other_version(path: Path, found: int) -> str:
     )
 
 
-def check_version(path: Path) -> None:
-    """Raises OtherStore when there is a store here that a newer Headgate wrote."""
-    if not path.exists():
-        return
-    db: sqlite3.Connection = connect_read_only(path)
+def seen_to(path: Path) -> int:
+    """The highest number that delivery has recorded anything of; 0 without a store that can be read."""
     try:
-        found = schema_version(db)
-    finally:
-        db.close()
-    if found > VERSION:
-        raise OtherStore(other_version(path, found))
+        with closing(DeliveryReader(path)) as reader:
+            return reader.seen_to()
+    except (OSError, OtherStore, sqlite3.Error):
+        return 0
 
 
 def _attempt(row: tuple[Any, ...]) -> TracedAttempt:
-    return TracedAttempt(*(*row[:-1], _decompress(row[-1])))
+    return TracedAttempt(*(*row[:-1], decompressed(row[-1])))
 
 
-def _decompress(packed: bytes) -> bytes:
+def decompressed(packed: bytes) -> bytes:
+    """A request as it was sent."""
     return zstandard.ZstdDecompressor().decompress(packed, max_output_size=_MAX_REQUEST_BYTES)

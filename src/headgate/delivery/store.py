@@ -4,16 +4,33 @@ One process writes it, one thread at a time. A commit is durable when `record` r
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import zstandard
 
-from headgate.delivery.facts import REPLAYED, Attempt, DeadLetter, Facts, Replay, Settled, Waiting
+from headgate.delivery.erasing import AT_ONCE, RecordedRequest, Without, edited, renamed
+from headgate.delivery.facts import (
+    FAILED,
+    REPLAYED,
+    Attempt,
+    DeadLetter,
+    Facts,
+    Replay,
+    Settled,
+    Waiting,
+)
 from headgate.delivery.positions import pack
-from headgate.delivery.reader import VERSION, DeliveryReader, OtherStore, other_version
+from headgate.delivery.reader import (
+    VERSION,
+    DeliveryReader,
+    OtherStore,
+    decompressed,
+    other_version,
+)
 from headgate.queries import load_queries, migrate, schema_version
 
 _PACKAGE = "headgate.delivery"
@@ -39,6 +56,7 @@ class DeliveryStore(DeliveryReader):
             raise OtherStore(other_version(path, found))
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
         migrate(self._db, _PACKAGE)
         self._compress = zstandard.ZstdCompressor(level=1).compress
 
@@ -48,14 +66,8 @@ class DeliveryStore(DeliveryReader):
 
     def record(self, facts: Facts) -> None:
         """Makes the facts durable, all or none; sqlite3.Error when they could not be."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             self._write(facts)
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
 
     def forget_before(self, destination: int, first_seq: int) -> bool:
         """Forgets some requests and outcomes of messages below `first_seq`; True when that was all.
@@ -76,6 +88,50 @@ class DeliveryStore(DeliveryReader):
     def forget_counts_before(self, at_ms: int) -> None:
         """Forgets the figures of minutes before this moment; what they add up to stays."""
         self._db.execute(_SQL["forget_counts"], {"before_ms": at_ms})
+
+    def erase_users(self, cutoffs: Mapping[str, int]) -> None:
+        """Deletes the users' dead letters up to their cutoffs, and their names from the budgets."""
+        with self._transaction():
+            letters = [{"user_id": user, "seq": seq} for user, seq in cutoffs.items()]
+            self._db.executemany(_SQL["erase_letters"], letters)
+            for attempt_id, packed in self._db.execute(_SQL["all_spending"]).fetchall():
+                rows = msgspec.msgpack.decode(packed, type=dict[str, int])
+                kept = msgspec.msgpack.encode(renamed(rows, cutoffs))
+                if kept != packed:
+                    self._db.execute(_SQL["rename_spending"], (kept, attempt_id))
+
+    def erase_from_requests(self, after_id: int, to_seq: int, without: Without) -> int | None:
+        """Takes users out of some requests, those numbered above `after_id` that may hold messages up to
+        `to_seq`; where to go on, None at the end."""
+        asked = {"after_id": after_id, "seq": to_seq, "limit": AT_ONCE}
+        requests = [
+            RecordedRequest(id_, destination, first_seq, decompressed(packed))
+            for id_, destination, first_seq, packed in self._db.execute(
+                _SQL["attempts_to_erase"], asked
+            ).fetchall()
+        ]
+        changed = [
+            {"id": id_, "request": self._compress(body)} for id_, body in edited(requests, without)
+        ]
+        with self._transaction():
+            self._db.executemany(_SQL["erase_attempt"], changed)
+            self._db.executemany(_SQL["erase_details"], [{"id": one["id"]} for one in changed])
+        return requests[-1].id if len(requests) == AT_ONCE else None
+
+    def wipe(self) -> None:
+        """Has nothing of what was erased left in the file beside the store."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
     def _write(self, facts: Facts) -> None:
         many = self._db.executemany
@@ -111,11 +167,21 @@ class DeliveryStore(DeliveryReader):
         self._db.execute(_SQL["add_settled"], _settled_row(settled))
 
     def _standing(self, settled: Settled) -> Iterator[tuple[str, str, int]]:
-        """What the messages of a replay count as so far."""
-        found = self.folded(settled.destination, np.array(settled.seqs, np.int64)).counts()
-        for kind, n in found.items():
-            if kind is not None and kind[0] != REPLAYED:
-                yield (*kind, n)
+        """What the messages of a replay count as so far; by dead letters when outcomes were forgotten."""
+        folded = self.folded(settled.destination, np.array(settled.seqs, np.int64))
+        for kind, seqs in folded.groups():
+            if kind is None:
+                yield from self._standing_letters(settled.destination, seqs.tolist())
+            elif kind[0] != REPLAYED:
+                yield (*kind, len(seqs))
+
+    def _standing_letters(
+        self, destination: int, seqs: list[int]
+    ) -> Iterator[tuple[str, str, int]]:
+        for seq in seqs:
+            found = self._db.execute(_SQL["dead_letter_reason"], (destination, seq)).fetchone()
+            if found:
+                yield FAILED, found[0], 1
 
     def _write_replays(self, facts: Facts) -> None:
         many = self._db.executemany

@@ -20,8 +20,11 @@ LONGEST_ATTEMPT_S = ATTEMPT_TIMEOUT_S + _BODY_TIMEOUT_S
 class Transport(Protocol):
     """Carries requests to destinations."""
 
-    async def post(self, request: Request) -> Answer:
+    async def send(self, request: Request) -> Answer:
         """The answer; status 0 with the error in words when there was none in time."""
+
+    async def post(self, request: Request) -> Answer:
+        """The same."""
 
     async def close(self) -> None:
         """Close every connection."""
@@ -33,7 +36,7 @@ class HttpTransport:
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, request: Request) -> Answer:
+    async def send(self, request: Request) -> Answer:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
@@ -45,8 +48,12 @@ class HttpTransport:
             )
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
-                response = await self._session.post(
-                    request.url, data=request.body, headers=request.headers, allow_redirects=False
+                response = await self._session.request(
+                    request.method,
+                    request.url,
+                    data=request.body or None,
+                    headers=request.headers,
+                    allow_redirects=False,
                 )
             async with response:
                 return Answer(
@@ -58,6 +65,8 @@ class HttpTransport:
             return Answer(0, error=f"no answer within {ATTEMPT_TIMEOUT_S:g} s")
         except (aiohttp.ClientError, OSError, ValueError, EOFError) as error:
             return Answer(0, error=f"{type(error).__name__}: {error}"[:500])
+
+    post = send
 
     async def close(self) -> None:
         if self._session is not None:
@@ -87,10 +96,12 @@ class FakeTransport:
         self._answer = answer
         self.journal: list[Request] = []
 
-    async def post(self, request: Request) -> Answer:
+    async def send(self, request: Request) -> Answer:
         self.journal.append(request)
         answer = self._answer(request)
         return answer if isinstance(answer, Answer) else await answer
+
+    post = send
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -48,6 +48,16 @@ class WaitingList:
         heapq.heapify(self._heap)
         return batch
 
+    def take_latest(
+        self, n: int, chosen: Callable[[Batch], bool] = lambda batch: True
+    ) -> list[tuple[float, Batch]]:
+        """Takes out up to `n` of the chosen batches with when they are due, those due latest."""
+        found = heapq.nlargest(n, (due for due in self._heap if chosen(due.batch)))
+        taken = set(map(id, found))
+        self._heap = [due for due in self._heap if id(due) not in taken]
+        heapq.heapify(self._heap)
+        return [(due.at_s, due.batch) for due in found]
+
     def release(self, now_s: float) -> None:
         """All are due now."""
         self._heap = [_Due(now_s, due.oldest_seq, due.batch) for due in self._heap]

@@ -106,6 +106,17 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._refused.erase, user_ids)
 
+    async def caught_up(self) -> None:
+        """Returns when whatever was handed over before is durable, or was refused."""
+        if self._waiting:
+            await asyncio.wait([self._waiting[-1].done])
+        if not self._closed:
+            await asyncio.get_running_loop().run_in_executor(self._thread, bool)
+
+    def lost(self) -> list[tuple[int, int]]:
+        """(first, last) number of every stretch of the log that was missing or damaged at the start."""
+        return self._log.lost()
+
     async def close(self) -> None:
         """Takes nothing more, commits what is waiting, then closes the log and the ring."""
         if self._closed:

@@ -5,6 +5,7 @@ parse the body. CORS headers stand on errors too, and Retry-After is exposed, or
 """
 
 import json
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -78,6 +79,13 @@ def preflight(requested_headers: bytes | None) -> Answer:
     )
 
 
+def healthy(lost: Iterable[tuple[int, int]]) -> Answer:
+    """Messages can be accepted; what of the log was found to be missing or damaged is told all the same."""
+    ranges = [{"first": first, "last": last} for first, last in lost]
+    body = {"status": "ok"} | ({"lost": ranges} if ranges else {})
+    return _answer(200, json.dumps(body).encode(), _JSON)
+
+
 def timed_out(deadline_s: float) -> Answer:
     """408 for a sender that took too long."""
     return refused(408, "request_timeout", f"the request took longer than {deadline_s:g} s")
@@ -91,7 +99,6 @@ def _answer(status: int, body: bytes, headers: str) -> Answer:
 
 
 SUCCESS = _answer(200, b'{"success": true}', _JSON)
-HEALTHY = _answer(200, b'{"status": "ok"}', _JSON)
 PIXEL = _answer(200, GIF, "content-type: image/gif\r\ncache-control: no-store\r\n")
 NOT_FOUND = refused(404, "not_found", "there is nothing at this path")
 BAD_REQUEST = refused(400, "bad_request", "this is not valid HTTP")

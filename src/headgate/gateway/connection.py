@@ -33,32 +33,40 @@ _TURNS_TO_OPEN = 8  # of the loop, from accepting a connection to knowing of it
 _MAX_WAITING_REQUESTS = 32
 _BACKLOG = 2048
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_KEPT = {  # headers that the doors read, by the attribute of `Request` that holds them
+    b"accept-encoding": "accept_encoding",
+    b"access-control-request-headers": "requested_headers",
+    b"authorization": "authorization",
+    b"host": "host",
+    b"if-none-match": "if_none_match",
+    b"origin": "origin",
+    b"x-forwarded-host": "forwarded_host",
+    b"x-forwarded-prefix": "forwarded_prefix",
+    b"x-forwarded-proto": "forwarded_proto",
+}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Request:
     """One request as the doors need it. `body` is None when it was too large to keep."""
 
-    __slots__ = (
-        "authorization",
-        "body",
-        "ip",
-        "method",
-        "origin",
-        "path",
-        "query",
-        "requested_headers",
-    )
+    __slots__ = ("body", "ip", "method", "path", "query", *_KEPT.values())
 
     def __init__(self, ip: str) -> None:
         self.ip = ip
         self.method = ""
         self.path = ""
         self.query = b""
+        self.body: bytes | None = b""
+        self.accept_encoding: bytes | None = None
         self.authorization: bytes | None = None
+        self.forwarded_host: bytes | None = None
+        self.forwarded_prefix: bytes | None = None
+        self.forwarded_proto: bytes | None = None
+        self.host: bytes | None = None
+        self.if_none_match: bytes | None = None
         self.origin: bytes | None = None
         self.requested_headers: bytes | None = None
-        self.body: bytes | None = b""
 
 
 class Exchange:
@@ -234,12 +242,9 @@ class Connection(asyncio.Protocol):
         if self._resuming:
             return
         name = name.lower()
-        if name == b"authorization":
-            self._request.authorization = value
-        elif name == b"origin":
-            self._request.origin = value
-        elif name == b"access-control-request-headers":
-            self._request.requested_headers = value
+        kept = _KEPT.get(name)
+        if kept is not None:
+            setattr(self._request, kept, value)
         elif name in _FRAMING:
             self._framing.append((name, value))
         elif name == b"expect":

@@ -7,7 +7,7 @@ thread without waiting; the answer to a tracking call is written when its group'
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from headgate.clock import Clock
 from headgate.eventlog.group_commit import GroupCommit, Overloaded
@@ -39,6 +39,7 @@ _REFUSED_ALONE = {
 }
 
 WorkspaceNow = Callable[[], tuple[int, Workspace]]
+Elsewhere = Callable[[Request], Answer | None]
 _Taken = tuple[Arrival | None, list[Refusal]]
 
 
@@ -63,12 +64,26 @@ class _Refused(Exception):
 
 
 class Doors:
-    """The tracking API. `workspace` tells the version in force and the workspace itself."""
+    """The tracking API. `workspace` tells the version in force and the workspace itself.
 
-    def __init__(self, log: GroupCommit, workspace: WorkspaceNow, clock: Clock) -> None:
+    `elsewhere` answers paths that are no door, such as those of the CDN.
+
+    `suppressed` tells the users from whom nothing is taken in.
+    """
+
+    def __init__(
+        self,
+        log: GroupCommit,
+        workspace: WorkspaceNow,
+        clock: Clock,
+        suppressed: Callable[[], Collection[str]] = frozenset,
+        elsewhere: Elsewhere = lambda request: None,
+    ) -> None:
         self._log = log
+        self._elsewhere = elsewhere
         self._workspace = workspace
         self._clock = clock
+        self._suppressed = suppressed
         self._asking: set[asyncio.Task[None]] = set()
 
     def __call__(self, exchange: Exchange) -> None:
@@ -86,7 +101,7 @@ class Doors:
         if request.method == "OPTIONS":
             exchange.answer(answers.preflight(request.requested_headers))
         elif route is None:
-            exchange.answer(answers.NOT_FOUND)
+            exchange.answer(self._elsewhere(request) or answers.NOT_FOUND)
         elif request.method not in route.methods:
             exchange.answer(answers.method_not_allowed(route.methods))
         elif route.door is Door.HEALTH:
@@ -114,13 +129,14 @@ class Doors:
         version, workspace = self._workspace()
         source = workspace.source_by_write_key(post.write_key)
         envelope = self._envelope(post, route, request, version, source)
-        arrival, refusals = sift(post, envelope)
+        suppressed = self._suppressed()
+        arrival, refusals = sift(post, envelope, suppressed)
         if refusals and not post.batched:
             _refuse_alone(refusals[0])
         if source is None:
-            return None, refuse_all(post, envelope, "unknown_write_key")
+            return None, refuse_all(post, envelope, "unknown_write_key", suppressed)
         if not source.enabled:
-            return None, refuse_all(post, envelope, "source_disabled")
+            return None, refuse_all(post, envelope, "source_disabled", suppressed)
         return (arrival if arrival.raws else None), refusals
 
     def _envelope(
@@ -159,7 +175,9 @@ class Doors:
                 log.exception("the log's health could not be asked for")
                 trouble = f"{type(error).__name__}: {error}"
             exchange.answer(
-                answers.try_again(503, "not_durable", trouble, 10) if trouble else answers.HEALTHY
+                answers.try_again(503, "not_durable", trouble, 10)
+                if trouble
+                else answers.healthy(self._log.lost())
             )
 
         task = asyncio.get_running_loop().create_task(ask(), name="health")

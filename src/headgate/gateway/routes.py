@@ -35,6 +35,10 @@ ROUTES: dict[str, Route] = {
     **{f"/v1/{name}": Route(Door.SINGLE, _POST, name) for name in CALL_TYPES},
     **{f"/v1/{letter}": Route(Door.SINGLE, _POST, name) for letter, name in SHORT_PATHS.items()},
     **{f"/v1/{path}": Route(Door.BATCH, _POST) for path in ("batch", "b", "import")},
+    # What analytics.js posts to when it was loaded from the paths that name nothing.
+    **{f"/a/{letter}": Route(Door.SINGLE, _POST, name) for letter, name in SHORT_PATHS.items()},
+    "/a/b": Route(Door.BATCH, _POST),
+    "/a/m": Route(Door.METRICS, _POST),
     "/v1/m": Route(Door.METRICS, _POST),
     **{f"/v1/pixel/{name}": Route(Door.PIXEL, _GET, name) for name in CALL_TYPES},
     "/health": Route(Door.HEALTH, _GET),

@@ -1,9 +1,11 @@
 """Sifts a request's messages: the ones that enter the log, and the ones refused with a reason. Pure.
 
 One odd message never costs its neighbours anything: strict decoding first, then tolerant, then a reason.
+What a suppressed user sent is refused, and not kept, whatever else is wrong with it.
 """
 
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -35,8 +37,12 @@ class _Loose(msgspec.Struct, rename="camel", gc=False):
 
 _decode_loose = msgspec.json.Decoder(_Loose).decode
 
+_NOBODY: frozenset[str] = frozenset()
 
-def sift(post: Post, envelope: Envelope) -> tuple[Arrival, list[Refusal]]:
+
+def sift(
+    post: Post, envelope: Envelope, suppressed: Collection[str] = _NOBODY
+) -> tuple[Arrival, list[Refusal]]:
     """The post's acceptable messages in their order, and a refusal for each of the others."""
     arrival = Arrival(envelope, [], [], [], bytearray())
     refusals = [
@@ -58,6 +64,8 @@ def sift(post: Post, envelope: Envelope) -> tuple[Arrival, list[Refusal]]:
         if type(user_id) is not str:
             user_id = id_text(user_id)
         reason = _reason(raw, routing, code, user_id)
+        if not reason and user_id in suppressed:
+            reason = "suppressed"
         if reason or code is None:
             refusals.append(refusal(raw, envelope, reason, routing.message_id or ""))
             continue
@@ -69,12 +77,15 @@ def sift(post: Post, envelope: Envelope) -> tuple[Arrival, list[Refusal]]:
         arrival.ids.append(message_id)
         arrival.users.append(user_id)
         arrival.types.append(code)
-    return arrival, refusals
+    return arrival, _without_bodies_of(suppressed, refusals)
 
 
-def refuse_all(post: Post, envelope: Envelope, reason: str) -> list[Refusal]:
+def refuse_all(
+    post: Post, envelope: Envelope, reason: str, suppressed: Collection[str] = _NOBODY
+) -> list[Refusal]:
     """Every message of a post that has no open source to go to."""
-    return [refusal(raw, envelope, reason) for raw in post.messages]
+    refusals = [refusal(raw, envelope, reason) for raw in post.messages]
+    return _without_bodies_of(suppressed, refusals)
 
 
 def refusal(raw: bytes, envelope: Envelope, reason: str, message_id: str = "") -> Refusal:
@@ -113,6 +124,21 @@ def _reason(raw: bytes, routing: Routing, code: int | None, user_id: str) -> str
     if code == _TRACK and not routing.event:
         return "no_event_name"
     return ""
+
+
+def _without_bodies_of(suppressed: Collection[str], refusals: list[Refusal]) -> list[Refusal]:
+    """The refusals; of what these users sent only the id is left."""
+    if not suppressed:
+        return refusals
+    return [
+        msgspec.structs.replace(one, body=b"") if _user_of(one.body) in suppressed else one
+        for one in refusals
+    ]
+
+
+def _user_of(raw: bytes) -> str:
+    second = _second_look(raw)
+    return id_text(second[1].user_id) if second else ""
 
 
 def _second_look(raw: bytes) -> tuple[bytes, Routing, tuple[str, ...]] | None:

@@ -1,10 +1,11 @@
 """The audit: accepted = delivered + discarded + failed + pending, per (message, destination), proven by id.
 
 Every message of the log is looked at, and every fact of delivery. For each destination that owes a
-message an outcome (`owing.py`), the last fact wins; without a fact the message is pending, or, when the
-destination's cursor has passed it, broken: it was lost without a record. A fact of a destination that
-owes the message nothing is broken too. Messages refused at the door that were answered with success are
-accepted and discarded, with the destination `-`; they are counted by the minute and never enter the log.
+message an outcome (`owing.py`), the last fact wins; one that a replay took back is pending again. Without a fact
+the message is pending, or, when the destination's cursor has passed it, broken: it was lost without a
+record. A fact of a destination that owes the message nothing is broken too. Messages refused at the door
+that were answered with success are accepted and discarded, with the destination `-`; they are counted by
+the minute and never enter the log.
 
 Beside a running server the facts are read first, as of one moment, and the log after them. Whatever is
 accepted in between then has no outcome yet and looks pending, which it was. The other way round, the
@@ -21,7 +22,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED
+from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED, REPLAYED
 from headgate.delivery.owing import Owing
 from headgate.delivery.reader import DeliveryReader
 from headgate.eventlog.block import Block, BrokenBlock
@@ -113,7 +114,10 @@ def audit(stored: Stored, wanted: Range = _ALWAYS) -> Audit:
 
 
 def pending(stored: Stored) -> dict[int, int]:
-    """By destination: how many messages are pending. Reads the log from the lowest cursor on."""
+    """By destination: how many messages are pending, those of replays apart.
+
+    Reads the log from the lowest cursor on, so it is quick as long as delivery keeps up.
+    """
     facts = stored.facts()
     if facts is None:
         return _Auditor(stored, _ALWAYS, None).pending()
@@ -136,6 +140,7 @@ class _Auditor:
         self._slugs = {stay.id: stay.slug for stay in stored.history}
         self._slugs |= {id_: f"#{id_}" for id_ in self._ends if id_ not in self._slugs}
         self._counts = {id_: Counts() for id_ in self._slugs}
+        self._live = dict.fromkeys(self._slugs, 0)  # pending, and never settled yet
         self._outcomes: dict[tuple[str, str], int] = {}
         self._messages = 0
         self._read_to = 0
@@ -170,7 +175,7 @@ class _Auditor:
         settled_to = min((self._cursors.get(id_, 0) for id_ in self._slugs), default=0)
         for stretch in self._stretches(settled_to):
             self._count(stretch)
-        return {id_: counts.pending for id_, counts in self._counts.items()}
+        return dict(self._live)
 
     # counting
 
@@ -216,6 +221,7 @@ class _Auditor:
         counts = self._counts[destination]
         counts.accepted += len(open_)
         counts.pending += len(open_) - passed
+        self._live[destination] += len(open_) - passed
         self._suspect(destination, stretch, open_[:passed], _LOST)
         stray = np.flatnonzero(settled & ~owed & (stretch.kinds > UNREADABLE))
         self._suspect(destination, stretch, stray, _NOT_OWED)
@@ -293,6 +299,9 @@ def _add_outcome(counts: Counts, outcome: str, reason: str, n: int) -> None:
     counts.accepted += n
     if outcome == DELIVERED:
         counts.delivered += n
+        return
+    if outcome == REPLAYED:
+        counts.pending += n
         return
     if outcome == FAILED:
         counts.failed += n

@@ -4,21 +4,32 @@ Counts of outcomes are the tallies that delivery keeps, which are quick to read;
 message itself.
 """
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import msgspec
 
-from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED
-from headgate.eventlog.block import Block
+from headgate.delivery.breaker import State
+from headgate.delivery.budget import Spending
+from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED, Standing
+from headgate.delivery.reader import DeliveryReader
+from headgate.delivery.routing import DEVICE
+from headgate.destinations.interface import Destination as Kind
 from headgate.eventlog.refused import refusal_counts
 from headgate.eventlog.sqlite import sqlite_reader
-from headgate.eventlog.survey import survey
 from headgate.records.audit import pending
+from headgate.records.damage import Known, known_damage
+from headgate.records.replays import Progress, progress
 from headgate.records.stored import Stored
+from headgate.records.stretches import received_at
 from headgate.spec.timestamps import iso_ms
 from headgate.workspace.model import Destination
+from headgate.workspace.store import DestinationStay
+
+DELIVERING = State.CLOSED.value
+REMOVED = "removed"
 
 
 class WorkspaceStatus(msgspec.Struct, rename="camel"):
@@ -39,14 +50,23 @@ class SourceStatus(msgspec.Struct, rename="camel"):
 
 
 class DestinationStatus(msgspec.Struct, rename="camel"):
-    """A destination and its messages by outcome. Up to `cursor` everything is settled."""
+    """A destination and its messages by outcome. Up to `cursor` everything is settled, replays apart.
+
+    `state` is delivering, failing, refusing, disabled, device or removed; `trouble` says why it fails and
+    `since` from when on. `replaying` is what replays are still to send. `drain_seconds` is how long what
+    is pending takes under Heap's limits, None without any.
+    """
 
     slug: str
     state: str
+    trouble: str
+    since: str | None
     delivered: int
     discarded: int
     failed: int
     pending: int
+    replaying: int
+    drain_seconds: int | None
     cursor: int
 
 
@@ -71,64 +91,139 @@ class DiskStatus(msgspec.Struct, rename="camel"):
 
 
 class Status(msgspec.Struct, rename="camel"):
-    """Everything `headgate status` shows."""
+    """Everything `headgate status` shows. Destinations in trouble go first, the newest trouble before all."""
 
     workspace: WorkspaceStatus
     sources: list[SourceStatus]
     destinations: list[DestinationStatus]
+    replays: list[Progress]
     log: LogStatus
+    damage: list[Known]
     refused: dict[str, int]
     disk: DiskStatus
 
 
-def status(stored: Stored) -> Status:
+def status(stored: Stored, catalog: Mapping[str, Kind]) -> Status:
     """The status of a data directory; counts may be of slightly different moments beside a server."""
     version = stored.newest
-    return Status(
-        workspace=WorkspaceStatus(
-            version.number, iso_ms(version.at_ms) if version.number else None, version.actor
-        ),
-        sources=[
-            SourceStatus(one.slug, one.type, one.enabled, one.write_keys)
-            for one in stored.current.workspace.sources
-        ],
-        destinations=list(_destinations(stored)),
-        log=_log(stored.log),
-        refused=_refused(stored.refused),
-        disk=_disk(stored.data_dir),
+    facts = stored.facts()
+    with closing(facts) if facts else nullcontext():
+        return Status(
+            workspace=WorkspaceStatus(
+                version.number, iso_ms(version.at_ms) if version.number else None, version.actor
+            ),
+            sources=[
+                SourceStatus(one.slug, one.type, one.enabled, one.write_keys)
+                for one in stored.current.workspace.sources
+            ],
+            destinations=_destinations(stored, catalog, facts),
+            replays=[one for one in progress(stored, facts) if one.ended_at is None],
+            log=_log(stored.log),
+            damage=list(known_damage(stored, facts)),
+            refused=_refused(stored.refused),
+            disk=_disk(stored.data_dir),
+        )
+
+
+def _destinations(
+    stored: Stored, catalog: Mapping[str, Kind], facts: DeliveryReader | None
+) -> list[DestinationStatus]:
+    """Those of the newest version, and removed ones that something is still known of."""
+    counted = _counted(facts)
+    waiting = pending(stored)
+    present = {one.slug: one for one in stored.current.workspace.destinations}
+    told = [
+        _destination(
+            stay,
+            None if stay.last_version is not None else present[stay.slug],
+            counted.get(stay.id, _NOTHING),
+            waiting.get(stay.id, 0),
+            catalog,
+        )
+        for stay in stored.history
+    ]
+    shown = [one for one in told if one.state != REMOVED or _is_known_of(one)]
+    return sorted(shown, key=lambda one: one.since or "", reverse=True)
+
+
+class _Counted(msgspec.Struct, frozen=True):
+    """What the facts say of one destination."""
+
+    standing: Standing
+    cursor: int = 0
+    outcomes: Counter[str] = Counter()
+    replaying: int = 0
+
+
+_NOTHING = _Counted(Standing(DELIVERING, "", 0))
+
+
+def _counted(facts: DeliveryReader | None) -> dict[int, _Counted]:
+    if facts is None:
+        return {}
+    standings, cursors = facts.standings(), facts.cursors()
+    outcomes: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    for tally in facts.tallies():
+        outcomes[tally.destination][tally.outcome] += tally.standing
+    replaying: Counter[int] = Counter()
+    for replay in facts.replays():
+        if replay.ended_at_ms is None:
+            replaying[replay.destination] += replay.total - replay.settled
+    return {
+        id_: _Counted(
+            standings.get(id_, _NOTHING.standing),
+            cursors.get(id_, 0),
+            outcomes[id_],
+            replaying[id_],
+        )
+        for id_ in cursors.keys() | outcomes.keys() | standings.keys()
+    }
+
+
+def _destination(
+    stay: DestinationStay,
+    found: Destination | None,
+    counted: _Counted,
+    waiting: int,
+    catalog: Mapping[str, Kind],
+) -> DestinationStatus:
+    state = _state(found, counted.standing)
+    in_trouble = state == counted.standing.state and state != DELIVERING
+    left = waiting + counted.replaying
+    return DestinationStatus(
+        slug=stay.slug,
+        state=state,
+        trouble=counted.standing.trouble if in_trouble else "",
+        since=iso_ms(counted.standing.since_ms) if in_trouble else None,
+        delivered=counted.outcomes[DELIVERED],
+        discarded=counted.outcomes[DISCARDED],
+        failed=counted.outcomes[FAILED],
+        pending=waiting,
+        replaying=counted.replaying,
+        drain_seconds=_drain_s(left, found, catalog),
+        cursor=counted.cursor,
     )
 
 
-def _destinations(stored: Stored) -> Iterator[DestinationStatus]:
-    """Those of the newest version, and removed ones that something is still known of."""
-    counts: dict[tuple[int, str], int] = {}
-    cursors: dict[int, int] = {}
-    facts = stored.facts()
-    if facts is not None:
-        with closing(facts):
-            cursors = facts.cursors()
-            for one in facts.tallies():
-                kind = one.destination, one.outcome
-                counts[kind] = counts.get(kind, 0) + one.standing
-    waiting = pending(stored)
-    present = {one.slug: one for one in stored.current.workspace.destinations}
-    for stay in stored.history:
-        removed = stay.last_version is not None
-        found = DestinationStatus(
-            slug=stay.slug,
-            state="removed" if removed else _state(present[stay.slug]),
-            delivered=counts.get((stay.id, DELIVERED), 0),
-            discarded=counts.get((stay.id, DISCARDED), 0),
-            failed=counts.get((stay.id, FAILED), 0),
-            pending=waiting.get(stay.id, 0),
-            cursor=cursors.get(stay.id, 0),
-        )
-        if not removed or found.delivered or found.discarded or found.failed or found.pending:
-            yield found
+def _state(found: Destination | None, standing: Standing) -> str:
+    if found is None:
+        return REMOVED
+    if not found.enabled:
+        return "disabled"
+    idle = found.connection_mode == DEVICE and standing.state == DELIVERING
+    return DEVICE if idle else standing.state
 
 
-def _state(destination: Destination) -> str:
-    return destination.connection_mode if destination.enabled else "disabled"
+def _drain_s(rows: int, found: Destination | None, catalog: Mapping[str, Kind]) -> int | None:
+    kind = catalog.get(found.metadata_id) if found else None
+    if kind is None or found is None:
+        return None
+    drain_s = Spending(kind.budget(found.settings)).drain_s(rows, 0)
+    return None if drain_s is None else round(drain_s)
+
+
+def _is_known_of(one: DestinationStatus) -> bool:
+    return bool(one.delivered or one.discarded or one.failed or one.pending or one.replaying)
 
 
 def _log(directory: Path) -> LogStatus:
@@ -137,15 +232,8 @@ def _log(directory: Path) -> LogStatus:
     if last < first:
         return LogStatus(first, last, 0, None, None)
     return LogStatus(
-        first, last, last - first + 1, _received_at(directory, first), _received_at(directory, last)
+        first, last, last - first + 1, received_at(directory, first), received_at(directory, last)
     )
-
-
-def _received_at(directory: Path, seq: int) -> str | None:
-    """When the first readable block from here on was received."""
-    blocks = (item for item in survey(directory, seq - 1) if isinstance(item, Block))
-    block = next(blocks, None)
-    return iso_ms(block.received_at_ms) if block else None
 
 
 def _refused(path: Path) -> dict[str, int]:

@@ -5,14 +5,16 @@ counted in the same little memory; the names behind the integers are kept once, 
 """
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from headgate.eventlog.block import Block
-from headgate.eventlog.survey import Damage
+from headgate.eventlog.survey import Damage, survey
 from headgate.spec.message import Envelope
+from headgate.spec.timestamps import iso_ms
 
 STRETCH = 1 << 20  # numbers
 
@@ -127,3 +129,10 @@ def _pieces(
             for first_seq in range(item.first_seq, min(item.last_seq, unreadable_to) + 1, STRETCH):
                 n = min(item.last_seq, unreadable_to) + 1 - first_seq
                 yield first_seq, np.full(min(n, STRETCH), UNREADABLE, np.int32)
+
+
+def received_at(log: Path, seq: int) -> str | None:
+    """When the first block that can be read from this number on was received."""
+    blocks = (item for item in survey(log, seq - 1) if isinstance(item, Block))
+    block = next(blocks, None)
+    return iso_ms(block.received_at_ms) if block else None

@@ -1,27 +1,35 @@
 """One message's whole story, from the stores of a data directory: arrival, decisions, attempts, outcomes.
 
+    find_any (ids, by hash) → entry, or dead letter → _Teller → Story
+
 Reads only, so it works beside a running server, on what a stopped one left, and on a copy. What was
 recorded is told as recorded. How the message maps is computed again, with the settings of today, since
 the request of every attempt shows how it was then.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing, nullcontext
 from typing import Any
 
 import msgspec
 
-from headgate.delivery.facts import DELIVERED, DISCARDED
+from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED, REPLAYED, DeadLetter
 from headgate.delivery.owing import Owing
 from headgate.delivery.reader import DeliveryReader, TracedAttempt, TracedOutcome
 from headgate.delivery.routing import Router
 from headgate.destinations.interface import Destination as Kind
 from headgate.destinations.interface import Discard, Row
-from headgate.eventlog.block import Block, Entry, id_hash
+from headgate.eventlog.block import BrokenBlock, Entry, id_hash
+from headgate.eventlog.log import BlockReader
 from headgate.eventlog.refused import Refusal, refusals_of
-from headgate.eventlog.survey import survey
+from headgate.eventlog.sqlite import sqlite_reader
+from headgate.records.damage import known_damage
+from headgate.records.gist import gist
+from headgate.records.letters import opened
 from headgate.records.stored import AT_THE_DOOR, Stored
+from headgate.records.stretches import received_at
+from headgate.records.words import in_words, json_of, text_of
 from headgate.spec.message import normalize
-from headgate.spec.reasons import REASONS
 from headgate.spec.repair import DECODE_ERRORS
 from headgate.spec.timestamps import iso_ms
 
@@ -32,7 +40,8 @@ BROKEN = "broken"
 class Arrival(msgspec.Struct, rename="camel"):
     """How a message came in. `position` is its number in the log; None when it was refused at the door.
 
-    `batched` is None for a refused message, of which less is kept.
+    `batched` is None for a refused message, of which less is kept. `in_log` is false when the log has let
+    go of the message and a dead letter tells of it. Of an `erased` one only type and id are left.
     `context`, `integrations` and `sent_at` are those of the batch, which hold for all of its messages.
     `raw` is the message as it came, `message` as every later stage reads it.
     """
@@ -43,6 +52,8 @@ class Arrival(msgspec.Struct, rename="camel"):
     raw: str
     batched: bool | None = None
     position: int | None = None
+    in_log: bool = True
+    erased: bool = False
     workspace_version: int | None = None
     answered: int = 200
     ip: str = ""
@@ -73,9 +84,13 @@ class Decision(msgspec.Struct, rename="camel"):
 
 
 class Attempt(msgspec.Struct, rename="camel"):
-    """One request that held the message, and what came back. `status` 0: no answer, `error` says why."""
+    """One request that held the message, and what came back. `status` 0: no answer, `error` says why.
+
+    `number` counts the message's requests to the destination, `id` all requests there ever were.
+    """
 
     id: int
+    number: int
     destination: str
     at: str
     duration_ms: int
@@ -87,7 +102,10 @@ class Attempt(msgspec.Struct, rename="camel"):
 
 
 class Outcome(msgspec.Struct, rename="camel"):
-    """Where the message stands with one destination now."""
+    """Where the message stands with one destination now. `attempt` is an `Attempt.id`.
+
+    `dead_letter`: the message was given up on, and is kept until it is sent again with success.
+    """
 
     destination: str
     outcome: str
@@ -99,6 +117,7 @@ class Outcome(msgspec.Struct, rename="camel"):
     attempt: int | None = None
     attempts: int = 0
     next_attempt_at: str | None = None
+    dead_letter: bool = False
 
 
 class Event(msgspec.Struct, rename="camel"):
@@ -124,7 +143,10 @@ class Story(msgspec.Struct, rename="camel"):
 
 
 class Trace(msgspec.Struct):
-    """What was found, and how many messages of the log were looked through since when."""
+    """What was found, and how many messages of the log were looked through since when.
+
+    `damage` counts the ranges of the log that are known to be lost.
+    """
 
     story: Story | None
     looked_through: int
@@ -140,15 +162,13 @@ def trace(
     source: str | None = None,
 ) -> Trace:
     """The story of every message with this id, oldest first; those in the log before refused ones."""
-    search = _Search(stored, message_id, source)
-    entries = search.run()
     facts = stored.facts()
-    try:
+    with closing(facts) if facts else nullcontext(), closing(sqlite_reader(stored.log)) as log:
+        search = _Search(stored, log, facts, message_id, source)
         teller = _Teller(stored, catalog, facts)
-        stories = [teller.tell(message_id, entry) for entry in entries]
-    finally:
-        if facts is not None:
-            facts.close()
+        stories = [teller.tell(message_id, found) for found in search.run()]
+        first_seq, last_seq = log.first_seq(), log.last_seq()
+        damage = search.unreadable + len(known_damage(stored, facts))
     stories += [
         _tell_refused(one)
         for one in refusals_of(stored.refused, message_id)
@@ -157,46 +177,66 @@ def trace(
     story = stories[0] if stories else None
     if story is not None:
         story.others = stories[1:]
-    return Trace(story, search.looked_through, search.since, search.damage)
+    since = received_at(stored.log, first_seq) if first_seq <= last_seq else None
+    return Trace(story, max(0, last_seq - first_seq + 1), since, damage)
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """A message, and the dead letters that keep it, by destination."""
+
+    entry: Entry
+    in_log: bool
+    letters: dict[int, DeadLetter]
 
 
 class _Search:
-    """Looks an id up in the log: by the hashes of every source there ever was, then by the id itself."""
+    """Looks an id up: by the hashes of every source there ever was, then by the id itself."""
 
-    def __init__(self, stored: Stored, message_id: str, source: str | None) -> None:
-        self._stored = stored
+    def __init__(
+        self,
+        stored: Stored,
+        log: BlockReader,
+        facts: DeliveryReader | None,
+        message_id: str,
+        source: str | None,
+    ) -> None:
+        self._log = log
         self._message_id = message_id
         self._sources = stored.sources if source is None else {source}
-        self.looked_through = 0
-        self.since: str | None = None
-        self.damage = 0
+        self._letters: dict[int, dict[int, DeadLetter]] = {}
+        for letter in facts.dead_letters(message_id=message_id) if facts else ():
+            self._letters.setdefault(letter.seq, {})[letter.destination] = letter
+        self.unreadable = 0
 
-    def run(self) -> list[Entry]:
-        hashes = {id_hash(source, self._message_id) for source in self._sources}
-        found: list[Entry] = []
-        for block in self._blocks():
-            if not hashes.isdisjoint(block.id_hashes):
-                found += (
-                    entry
-                    for at, hashed in enumerate(block.id_hashes)
-                    if hashed in hashes and self._is(entry := block.entry(block.first_seq + at))
-                )
-        return found
+    def run(self) -> Iterator[_Found]:
+        """Oldest first."""
+        hashes = [id_hash(source, self._message_id) for source in self._sources]
+        for seq in sorted({*self._log.find_any(hashes), *self._letters}):
+            letters = self._letters.get(seq, {})
+            entry = self._entry(seq)
+            if entry is not None:
+                yield _Found(entry, True, letters)
+            elif letters:
+                yield from self._kept(letters)
 
-    def _blocks(self) -> Iterator[Block]:
-        for item in survey(self._stored.log):
-            if not isinstance(item, Block):
-                self.damage += 1
-                continue
-            self.looked_through += item.n
-            self.since = self.since or iso_ms(item.received_at_ms)
-            yield item
+    def _entry(self, seq: int) -> Entry | None:
+        """The log's message with this number, when it is the one that is looked for."""
+        try:
+            entry = self._log.entry(seq)
+        except KeyError:
+            return None
+        except BrokenBlock:
+            self.unreadable += 1
+            return None
+        return entry if self._is(entry) else None
+
+    def _kept(self, letters: dict[int, DeadLetter]) -> Iterator[_Found]:
+        entry = opened(next(iter(letters.values())))
+        if entry is not None and self._is(entry):
+            yield _Found(entry, False, letters)
 
     def _is(self, entry: Entry) -> bool:
-        if entry.envelope.source not in self._sources:
-            return False
-        message = _normalized(entry)
-        return message is not None and message["messageId"] == self._message_id
+        return entry.envelope.source in self._sources and gist(entry).message_id == self._message_id
 
 
 class _Teller:
@@ -211,32 +251,40 @@ class _Teller:
         self._now = stored.current
         self._cursors = facts.cursors() if facts else {}
 
-    def tell(self, message_id: str, entry: Entry) -> Story:
-        message = _normalized(entry)
-        story = Story(message_id, entry.envelope.source, _arrival(entry, message))
+    def tell(self, message_id: str, found: _Found) -> Story:
+        entry = found.entry
+        message = None if entry.envelope.erased else _normalized(entry)
+        story = Story(message_id, entry.envelope.source, _arrival(found, message))
         story.timeline.append(_arrived(story.arrival))
         envelope = entry.envelope
         owed = self._owing.destinations(envelope.workspace_version, envelope.source)
         for destination, slug in owed.items():
-            self._tell_destination(story, destination, slug)
+            if found.in_log or destination in found.letters:
+                self._tell_destination(story, destination, slug, found.letters.get(destination))
         story.timeline.sort(key=lambda event: (event.at is None, event.at or ""))
         return story
 
-    def _tell_destination(self, story: Story, destination: int, slug: str) -> None:
+    def _tell_destination(
+        self, story: Story, destination: int, slug: str, letter: DeadLetter | None
+    ) -> None:
         seq = story.arrival.position or 0
         attempts = self._facts.attempts_of(destination, seq) if self._facts else []
         outcomes = self._facts.outcomes_of(destination, seq) if self._facts else []
+        if letter is not None and not outcomes:  # forgotten together with the log's message
+            outcomes = [_outcome_of(letter)]
         story.decisions.append(self._decision(story, destination, slug, attempts, outcomes))
-        for attempt in attempts:
-            story.attempts.append(_attempt(slug, attempt))
+        for number, attempt in enumerate(attempts, 1):
+            story.attempts.append(_attempt(slug, number, attempt))
             story.timeline.append(_attempted(story.attempts[-1]))
+        numbers = {attempt.id: number for number, attempt in enumerate(attempts, 1)}
         for outcome in outcomes:
-            story.timeline.append(_settled_event(_settled(slug, outcome, attempts)))
-        if outcomes:
+            story.timeline.append(_settled_event(_settled(slug, outcome, attempts), numbers))
+        if outcomes and outcomes[-1].outcome != REPLAYED:
             story.outcomes.append(_settled(slug, outcomes[-1], attempts))
         else:
-            story.outcomes.append(self._open(destination, slug, seq, attempts))
+            story.outcomes.append(self._open(destination, slug, seq, attempts, outcomes))
             story.timeline.append(_open_event(story.outcomes[-1]))
+        story.outcomes[-1].dead_letter = letter is not None
 
     def _decision(
         self,
@@ -246,7 +294,7 @@ class _Teller:
         attempts: list[TracedAttempt],
         outcomes: list[TracedOutcome],
     ) -> Decision:
-        today = self._route(destination, slug, story.arrival.message)
+        today = self._route(destination, slug, story.arrival)
         if outcomes and outcomes[-1].outcome == DISCARDED:
             decision = _discard(slug, outcomes[-1].reason, outcomes[-1].detail)
         elif isinstance(today, Discard) and not (attempts or outcomes):
@@ -259,10 +307,11 @@ class _Teller:
             decision.mapped = msgspec.Raw(today.encoded)
         return decision
 
-    def _route(
-        self, destination: int, slug: str, message: dict[str, Any] | None
-    ) -> Row | Discard | None:
-        """What today's settings say; None when the destination is gone or of an unknown kind."""
+    def _route(self, destination: int, slug: str, arrival: Arrival) -> Row | Discard | None:
+        """What today's settings say; None when the destination is of an unknown kind."""
+        message = arrival.message
+        if arrival.erased:
+            return Discard("erased")
         if message is None:
             return Discard("unreadable_message")
         if self._now.destination_ids.get(slug) != destination:
@@ -273,9 +322,15 @@ class _Teller:
         return Router(found, kind, workspace).row(message) if kind else None
 
     def _open(
-        self, destination: int, slug: str, seq: int, attempts: list[TracedAttempt]
+        self,
+        destination: int,
+        slug: str,
+        seq: int,
+        attempts: list[TracedAttempt],
+        outcomes: list[TracedOutcome],
     ) -> Outcome:
-        if seq <= self._cursors.get(destination, 0):
+        """Where a message stands that has no outcome, or whose outcome a replay took back."""
+        if not outcomes and seq <= self._cursors.get(destination, 0):
             return Outcome(
                 slug,
                 BROKEN,
@@ -283,6 +338,9 @@ class _Teller:
                 remedy="Run headgate audit: it names every message this has happened to.",
             )
         retry = self._facts.retry_of(destination, seq) if self._facts else None
+        if outcomes and (retry is None or retry.first_attempt_ms < outcomes[-1].at_ms):
+            sentence = f"Replay {outcomes[-1].detail} sends it again; it waits for its turn."
+            return Outcome(slug, PENDING, sentence=sentence, attempts=len(attempts))
         if retry is None:
             sentence = "It waits for its turn."
             return Outcome(slug, PENDING, sentence=sentence, attempts=len(attempts))
@@ -298,22 +356,24 @@ class _Teller:
 # arrival
 
 
-def _arrival(entry: Entry, message: dict[str, Any] | None) -> Arrival:
-    envelope = entry.envelope
+def _arrival(found: _Found, message: dict[str, Any] | None) -> Arrival:
+    entry, envelope = found.entry, found.entry.envelope
     told = {} if message is None else message
     warnings = told.pop("warnings", [])
     return Arrival(
         source=envelope.source,
         received_at=iso_ms(envelope.received_at_ms),
-        type=str(told.get("type", envelope.call_type)),
+        type=gist(entry).type,
         batched=not envelope.call_type,
-        raw=_text(entry.raw),
+        raw=text_of(entry.raw),
         position=entry.seq,
+        in_log=found.in_log,
+        erased=envelope.erased,
         workspace_version=envelope.workspace_version,
         ip=envelope.ip,
         sent_at=envelope.sent_at,
-        context=_json(envelope.context),
-        integrations=_json(envelope.integrations),
+        context=json_of(envelope.context),
+        integrations=json_of(envelope.integrations),
         repairs=list(envelope.repairs),
         warnings=[warning for warning in warnings if warning not in envelope.repairs],
         message=message,
@@ -324,6 +384,8 @@ def _arrived(arrival: Arrival) -> Event:
     how = "in a batch" if arrival.batched else "alone"
     sender = f" from {arrival.ip}" if arrival.ip else ""
     text = f"{arrival.type or 'message'} to source {arrival.source}, {how}{sender}"
+    if arrival.erased:
+        text += "; the content was erased at the user's request"
     return Event(arrival.received_at, "arrived", "", text)
 
 
@@ -333,7 +395,7 @@ def _tell_refused(refusal: Refusal) -> Story:
         source=refusal.source,
         received_at=at,
         type=_type_of(refusal.body),
-        raw=_text(refusal.body),
+        raw=text_of(refusal.body),
         answered=refusal.answered,
     )
     decision = _discard(AT_THE_DOOR, refusal.reason, "")
@@ -342,12 +404,12 @@ def _tell_refused(refusal: Refusal) -> Story:
     )
     source = f"source {refusal.source}" if refusal.source else "no source"
     text = f"{arrival.type or 'message'} to {source}, answered {refusal.answered}"
-    timeline = [Event(at, "arrived", "", text), _settled_event(outcome)]
+    timeline = [Event(at, "arrived", "", text), _settled_event(outcome, {})]
     return Story(refusal.message_id, refusal.source, arrival, [decision], [], [outcome], timeline)
 
 
 def _type_of(raw: bytes) -> str:
-    message = _json(raw)
+    message = json_of(raw)
     found = message.get("type") if isinstance(message, dict) else None
     return found if isinstance(found, str) else ""
 
@@ -356,21 +418,22 @@ def _type_of(raw: bytes) -> str:
 
 
 def _discard(destination: str, reason: str, detail: str) -> Decision:
-    sentence, remedy = _in_words(reason)
+    sentence, remedy = in_words(reason)
     return Decision(destination, "discard", True, reason, sentence, remedy, detail)
 
 
-def _attempt(destination: str, attempt: TracedAttempt) -> Attempt:
+def _attempt(destination: str, number: int, attempt: TracedAttempt) -> Attempt:
     return Attempt(
         id=attempt.id,
+        number=number,
         destination=destination,
         at=iso_ms(attempt.started_at_ms),
         duration_ms=attempt.ended_at_ms - attempt.started_at_ms,
         url=attempt.url,
         status=attempt.status,
         error=attempt.error,
-        answer=_text(attempt.answer),
-        request=_text(attempt.request),
+        answer=text_of(attempt.answer),
+        request=text_of(attempt.request),
     )
 
 
@@ -381,7 +444,7 @@ def _attempted(attempt: Attempt) -> Event:
 
 
 def _settled(destination: str, outcome: TracedOutcome, attempts: list[TracedAttempt]) -> Outcome:
-    sentence, remedy = _in_words(outcome.reason)
+    sentence, remedy = in_words(outcome.reason)
     return Outcome(
         destination,
         outcome.outcome,
@@ -395,11 +458,19 @@ def _settled(destination: str, outcome: TracedOutcome, attempts: list[TracedAtte
     )
 
 
-def _settled_event(outcome: Outcome) -> Event:
+def _outcome_of(letter: DeadLetter) -> TracedOutcome:
+    return TracedOutcome(FAILED, letter.reason, "", letter.at_ms, letter.attempt_id)
+
+
+def _settled_event(outcome: Outcome, numbers: Mapping[int, int]) -> Event:
+    """`numbers` are those of the message's attempts by id."""
     detail = f" ({outcome.detail})" if outcome.detail else ""
     text = f"{outcome.reason}: {outcome.sentence}{detail}"
     if outcome.outcome == DELIVERED:
-        text = f"by attempt {outcome.attempt}" if outcome.attempt else ""
+        number = numbers.get(outcome.attempt or 0)
+        text = f"by attempt {number}" if number else ""
+    elif outcome.outcome == REPLAYED:
+        text = f"asked to be sent again by replay {outcome.detail}"
     return Event(outcome.at, outcome.outcome, outcome.destination, text)
 
 
@@ -407,24 +478,8 @@ def _open_event(outcome: Outcome) -> Event:
     return Event(outcome.next_attempt_at, outcome.outcome, outcome.destination, outcome.sentence)
 
 
-def _in_words(reason: str) -> tuple[str, str]:
-    known = REASONS.get(reason)
-    return (known.sentence, known.remedy) if known else ("", "")
-
-
 def _normalized(entry: Entry) -> dict[str, Any] | None:
     try:
         return normalize(entry.raw, entry.envelope, entry.given_id)
     except DECODE_ERRORS:
         return None
-
-
-def _json(text: bytes) -> Any:
-    try:
-        return msgspec.json.decode(text) if text else None
-    except DECODE_ERRORS:
-        return _text(text)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "backslashreplace")

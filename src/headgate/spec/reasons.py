@@ -52,6 +52,11 @@ _AT_THE_DOOR = (
         "The message came after the 2,500th of its batch.",
         "Send smaller batches.",
     ),
+    Reason(
+        "suppressed",
+        "The user is suppressed: nothing is taken in for them, and what was waiting did not go.",
+        "Nothing to do, unless the user wants to be recorded again: headgate unsuppress USER.",
+    ),
 )
 
 _BY_ROUTING = (
@@ -97,6 +102,11 @@ _BY_ROUTING = (
         "Add it again and replay.",
     ),
     Reason(
+        "erased",
+        "The user was deleted before the message had gone; its content is erased.",
+        "Nothing to do: only the messageId is left.",
+    ),
+    Reason(
         "unreadable_message",
         "The stored message could not be read back.",
         "Look at the message in its trace.",
@@ -131,6 +141,11 @@ _BY_DELIVERY = (
         "retry_window_over",
         "Heap did not take the message within the retry window.",
         "See why in the last answer, then replay the dead letters.",
+    ),
+    Reason(
+        "destination_refusing",
+        "The destination refused every message of every user for the whole retry window.",
+        "Check its App ID and address, then replay the dead letters.",
     ),
 )
 

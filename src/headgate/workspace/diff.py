@@ -20,12 +20,15 @@ _SHOWN_CHARS = 80
 Values = dict[str, Any]
 
 
-def changes(before: Document, after: Document, catalog: Catalog) -> tuple[str, ...]:
+def changes(
+    before: Document, after: Document, catalog: Catalog, *, hide_write_keys: bool = False
+) -> tuple[str, ...]:
     """One line per difference, in the order of the file; empty when there is none."""
     old, new = filled(before, catalog), filled(after, catalog)
     secrets = _secrets(old, catalog) | _secrets(new, catalog)
+    keys = frozenset({"writeKeys"} if hide_write_keys else ())
     lines = [
-        *_list_changes("source", old["sources"], new["sources"], "slug"),
+        *_list_changes("source", old["sources"], new["sources"], "slug", keys),
         *_list_changes("destination", old["destinations"], new["destinations"], "slug", secrets),
         *_value_changes("retention", old["retention"], new["retention"]),
         *_value_changes("engage", _engage_itself(old), _engage_itself(new)),

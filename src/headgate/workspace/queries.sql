@@ -36,3 +36,82 @@ INSERT INTO destinations (slug, first_version) VALUES (:slug, :version);
 -- name: end_destination
 -- A slug is gone: its id ends with the last version that had it.
 UPDATE destinations SET last_version = :version WHERE slug = :slug AND last_version IS NULL;
+
+-- name: suppressed
+-- Who is suppressed.
+SELECT user_id FROM suppressed;
+
+-- name: suppressions
+-- Who is suppressed, since when, by whom.
+SELECT user_id, at_ms, actor FROM suppressed ORDER BY at_ms, user_id;
+
+-- name: suppression_change
+-- The number of the newest change.
+SELECT coalesce(max(id), 0) FROM suppression_changes;
+
+-- name: suppression_changes_of
+-- What was changed for one user, in order.
+SELECT user_id, at_ms, actor, suppressed FROM suppression_changes WHERE user_id = :user_id ORDER BY id;
+
+-- name: suppress
+-- A user joins the list; nothing happens when they are on it.
+INSERT INTO suppressed (user_id, at_ms, actor) VALUES (:user_id, :at_ms, :actor)
+ON CONFLICT DO NOTHING;
+
+-- name: unsuppress
+-- A user leaves the list.
+DELETE FROM suppressed WHERE user_id = :user_id;
+
+-- name: add_suppression_change
+-- The list was changed.
+INSERT INTO suppression_changes (at_ms, actor, user_id, suppressed)
+VALUES (:at_ms, :actor, :user_id, :suppressed);
+
+-- name: deletions
+-- Every deletion, in order.
+SELECT id, user_id, asked_at_ms, actor, cutoff_seq, facts_erased_at_ms, log_erased_at_ms
+FROM deletions ORDER BY id;
+
+-- name: open_deletions
+-- The deletions that are not through here, in order.
+SELECT id, user_id, asked_at_ms, actor, cutoff_seq, facts_erased_at_ms, log_erased_at_ms
+FROM deletions WHERE log_erased_at_ms IS NULL ORDER BY id;
+
+-- name: add_deletion
+-- A user is to be forgotten.
+INSERT INTO deletions (user_id, asked_at_ms, actor) VALUES (:user_id, :at_ms, :actor);
+
+-- name: take_up_deletions
+-- The messages to be erased are those up to here.
+UPDATE deletions SET cutoff_seq = :seq WHERE log_erased_at_ms IS NULL AND cutoff_seq IS NULL;
+
+-- name: facts_erased
+-- Delivery holds nothing of the user any more.
+UPDATE deletions SET facts_erased_at_ms = :at_ms WHERE id = :id AND facts_erased_at_ms IS NULL;
+
+-- name: log_erased
+-- The log holds nothing of the user any more.
+UPDATE deletions SET log_erased_at_ms = :at_ms WHERE id = :id AND log_erased_at_ms IS NULL;
+
+-- name: remote_deletions
+-- What became of every deletion at the destinations.
+SELECT deletion_id, user_id, scope, state, at_ms, request_id, answer, attempts, failing_since_ms, due_at_ms
+FROM remote_deletions JOIN deletions ON id = deletion_id ORDER BY deletion_id, scope;
+
+-- name: open_remote_deletions
+-- What has not been brought to an end at the destinations.
+SELECT deletion_id, user_id, scope, state, at_ms, request_id, answer, attempts, failing_since_ms, due_at_ms
+FROM remote_deletions JOIN deletions ON id = deletion_id
+WHERE state IN ('no key', 'asking', 'pending') ORDER BY deletion_id, scope;
+
+-- name: add_remote_deletion
+-- A destination account is to be asked; nothing happens when it has been.
+INSERT INTO remote_deletions
+  (deletion_id, scope, state, at_ms, request_id, answer, attempts, failing_since_ms, due_at_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: set_remote_deletion
+-- What became of a deletion at one destination account.
+INSERT OR REPLACE INTO remote_deletions
+  (deletion_id, scope, state, at_ms, request_id, answer, attempts, failing_since_ms, due_at_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);

@@ -7,7 +7,7 @@ from headgate.delivery.parked import Parked
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["add", "before", "drop", "drain"]),
+        st.sampled_from(["add", "before", "between", "drop", "drain"]),
         st.sampled_from("abc"),
         st.integers(1, 5),
     ),
@@ -30,7 +30,12 @@ def test_parked_lanes_keep_their_numbers_in_order(script: list[tuple[str, str, i
             front = list(range(low - n, low))
             low -= n
             lane[:0] = front
-            parked.add_before(identity, front)
+            parked.add_all(identity, front)
+        elif step == "between" and lane and lane[0] - n not in lane:
+            lane.append(lane[0] - n)
+            lane.sort()
+            low = min(low, lane[0])
+            parked.add(identity, lane[0])
         elif step == "drop" and lane:
             dropped = lane[:n]
             assert list(parked.first(identity, n)) == dropped
@@ -42,5 +47,17 @@ def test_parked_lanes_keep_their_numbers_in_order(script: list[tuple[str, str, i
         left = [seq for each in model.values() for seq in each]
         assert len(parked) == len(left)
         assert all((identity in parked) is bool(model.get(identity)) for identity in "abc")
-        if left:
-            assert parked.oldest_seq() == min(left)
+        for seq in (0, 1_000_000):
+            above = [one for one in left if one > seq]
+            assert parked.oldest_above(seq) == min(above, default=None)
+        assert parked.longest() == max(map(len, model.values()), default=0)
+
+
+def test_replayed_events_are_parked_apart_and_hold_no_cursor_back() -> None:
+    """They have a lane of their own beside their user's."""
+    parked = Parked()
+    parked.add(("ann",), 3)
+    parked.add("ann", 8)
+    assert parked.oldest_above(0) == 8
+    assert parked.replayed() == [("ann",)]
+    assert sorted(parked.drain()) == [3, 8]

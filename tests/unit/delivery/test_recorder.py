@@ -17,16 +17,16 @@ def settled(*seqs: int) -> Facts:
 
 
 class Desk:
-    """A recorder on a store that can refuse; `told` counts its reports."""
+    """A recorder on a store that can refuse; `told` holds its reports of how far everything is settled."""
 
     def __init__(self, **options: InlineExecutor) -> None:
         self.clock = ManualClock()
         self.store = SnapshotStore()
-        self.told = 0
-        self.recorder = Recorder(self.store, self.clock, self._tell, **options)
-
-    def _tell(self) -> None:
-        self.told += 1
+        self.told: list[int] = []
+        self.settled_to = 0
+        self.recorder = Recorder(
+            self.store, self.clock, lambda: self.settled_to, self.told.append, **options
+        )
 
 
 @pytest.fixture
@@ -44,8 +44,24 @@ async def test_a_future_is_done_once_its_facts_are_durable(desk: Desk) -> None:
     assert not first.done()
     await first
     await second
-    assert (desk.store.commits, desk.told) == (1, 1)
+    assert (desk.store.commits, desk.told) == (1, [0])
     assert sorted(desk.store.outcomes()) == [1, 2]
+
+
+async def test_what_is_not_on_disk_yet_is_not_told(desk: Desk) -> None:
+    """What amounts to more since the commit began is told by the next one."""
+    desk.settled_to, desk.store.failure = 1, OSError("disk full")
+    first = desk.recorder.record(settled(1))
+    await quiet()
+    desk.settled_to, desk.store.failure = 2, None
+    second = desk.recorder.record(settled(2))
+    assert (desk.told, desk.recorder.is_behind) == ([], True)
+    desk.clock.advance(1)
+    await first
+    assert desk.told[0] == 1
+    await second
+    await quiet()
+    assert (desk.told, desk.recorder.is_behind) == ([1, 2], False)
 
 
 async def test_what_comes_during_a_commit_is_in_the_next(desk: Desk) -> None:

@@ -21,9 +21,12 @@ from headgate.spec.reasons import DOOR_REASONS
 from strategies import broken_messages, messages
 
 
-def sifted(*items: bytes, path: str = "") -> tuple[Arrival, list[Refusal]]:
+def sifted(
+    *items: bytes, path: str = "", suppressed: frozenset[str] = frozenset()
+) -> tuple[Arrival, list[Refusal]]:
     """Items of a batch, or with a path the one message of a single post."""
-    return sift(Post("wk_website", list(items), batched=not path), envelope(call_type=path))
+    post = Post("wk_website", list(items), batched=not path)
+    return sift(post, envelope(call_type=path), suppressed)
 
 
 def sized(size_bytes: int, **fields: Any) -> bytes:
@@ -181,6 +184,63 @@ def test_a_refused_source_refuses_every_message() -> None:
     assert [one.body for one in refusals] == post.messages
 
 
+SUPPRESSED = frozenset({"ann", "42"})
+
+OF_SUPPRESSED_USERS: dict[str, tuple[bytes, str]] = {
+    "an ordinary one": (message("m"), "suppressed"),
+    "a numeric userId": (message("m", userId=42), "suppressed"),
+    "a whole float for a userId": (
+        b'{"type":"page","messageId":"m","userId":42.0}',
+        "suppressed",
+    ),
+    "an odd one": (message("m")[:-1] + b',"a":NaN}', "suppressed"),
+    "an identify call": (message("m", type="identify"), "suppressed"),
+    "no event": (message("m", event=None), "no_event_name"),
+    "an unknown type": (message("m", type="tracked"), "unknown_type"),
+    "too large": (sized(MAX_MESSAGE_BYTES + 1, messageId="m"), "message_too_large"),
+}
+
+
+@pytest.mark.parametrize(("item", "reason"), OF_SUPPRESSED_USERS.values(), ids=OF_SUPPRESSED_USERS)
+def test_what_a_suppressed_user_sends_is_refused_and_not_kept(item: bytes, reason: str) -> None:
+    """Only the id is left, so that it can be asked for; neighbours are accepted."""
+    before, after = message("before", userId="bob"), message("after", userId="Ann")
+    arrival, refusals = sifted(before, item, after, suppressed=SUPPRESSED)
+    assert arrival.raws == [before, after]
+    assert [(one.reason, one.message_id, one.body) for one in refusals] == [(reason, "m", b"")]
+    assert refusals[0].reason in DOOR_REASONS
+
+
+def test_nobody_else_is_suppressed() -> None:
+    """Users are compared to the letter; who has no userId cannot be suppressed."""
+    items = [
+        message("a", userId="Ann"),
+        message("b", userId="ann "),
+        message("c", userId="4"),
+        message("d", userId=None, anonymousId="ann"),
+    ]
+    arrival, refusals = sifted(*items, suppressed=SUPPRESSED)
+    assert (arrival.raws, refusals) == (items, [])
+
+
+def test_what_others_send_wrongly_is_kept_beside_a_suppressed_user() -> None:
+    """Bodies are left out user by user."""
+    theirs = message("b", userId="bob", event=None)
+    _, refusals = sifted(message("a"), theirs, b"null", suppressed=SUPPRESSED)
+    assert [one.body for one in refusals] == [b"", theirs, b"null"]
+
+
+def test_beyond_the_end_of_a_batch_a_suppressed_user_leaves_no_body_either() -> None:
+    """Nor with a write key that nobody has."""
+    items = [b"null"] * MAX_BATCH_MESSAGES + [message("a"), message("b", userId="bob")]
+    _, refusals = sifted(*items, suppressed=SUPPRESSED)
+    late = {one.message_id: one.body for one in refusals if one.reason == "batch_too_long"}
+    assert late == {"a": b"", "b": items[-1]}
+    post = Post("wk", [message("a"), message("b", userId="bob")])
+    refused = refuse_all(post, envelope(source=""), "unknown_write_key", SUPPRESSED)
+    assert [one.body for one in refused] == [b"", post.messages[1]]
+
+
 def test_a_hostile_batch_is_sifted_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter of a million numbers fit into one body; none of them is worth a second look."""
     looks: list[bytes] = []
@@ -191,13 +251,20 @@ def test_a_hostile_batch_is_sifted_quickly(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @settings(deadline=None)
-@given(st.lists(messages() | broken_messages(), max_size=5), st.sampled_from(["", "track"]))
+@given(
+    st.lists(messages() | broken_messages(), max_size=5),
+    st.sampled_from(["", "track"]),
+    st.booleans(),
+)
 def test_nothing_is_lost_between_accepted_and_refused(
-    items: list[dict[str, Any]], path: str
+    items: list[dict[str, Any]], path: str, first_is_suppressed: bool
 ) -> None:
     """Whatever is sent, each message is in exactly one place, and what is accepted can be stored and read."""
     raws = [_as_sent(item) for item in items]
-    arrival, refusals = sifted(*raws, path=path)
+    first, _ = sifted(*raws[:1], path=path)
+    suppressed = frozenset(first.users if first_is_suppressed else ()) - {""}
+    arrival, refusals = sifted(*raws, path=path, suppressed=suppressed)
+    assert suppressed.isdisjoint(arrival.users)
     assert len(arrival.raws) + len(refusals) == len(raws)
     assert len(arrival.ids) == len(arrival.users) == len(arrival.types) == len(arrival.raws)
     assert all(one.reason in DOOR_REASONS for one in refusals)

@@ -7,7 +7,7 @@ import pytest
 
 from data_dirs import NOW_MS, DataDir, destination, source
 from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED
-from headgate.delivery.store import DeliveryReader
+from headgate.delivery.reader import DeliveryReader
 from headgate.eventlog.block import StoredBlock
 from headgate.eventlog.sqlite import SqliteReadStorage
 from headgate.records import stretches
@@ -350,6 +350,53 @@ def test_a_damaged_range_of_any_length_is_counted_quickly(stored: DataDir) -> No
     assert totals(result) == {"accepted": 1, "delivered": 1}
 
 
+# Replays and erased messages
+
+
+def test_what_is_sent_again_is_pending_wherever_the_cursor_stands(stored: DataDir) -> None:
+    """A replay takes the outcome back; the message is not lost, and counts once."""
+    stored.accept("a", "b", "c", "d")
+    stored.settle(DELIVERED, 1, 2, 3, cursor=3)
+    stored.replay("again", 1, 2)
+    result = audited(stored)
+    assert result.is_sound
+    assert totals(result) == {"accepted": 4, "delivered": 1, "pending": 3}
+    stored.settle(FAILED, 1, reason="refused")
+    assert totals(audited(stored)) == {"accepted": 4, "delivered": 1, "failed": 1, "pending": 2}
+
+
+def test_a_replay_of_what_is_owed_nothing_is_broken(tmp_path: Path) -> None:
+    """As any other fact would be."""
+    data_dir = DataDir(tmp_path)
+    data_dir.use(
+        sources=[source(), source("shop")], destinations=[destination(), destination("b", "shop")]
+    )
+    data_dir.accept("a")
+    data_dir.settle(DELIVERED, 1, cursor=1)
+    data_dir.replay("again", 1, to=2)
+    assert audited(data_dir).broken == ["a"]
+
+
+def test_erased_messages_count_by_their_outcomes(stored: DataDir) -> None:
+    """What became of them stays on record, and the sum adds up."""
+    for name in "abc":
+        raw = f'{{"type":"track","messageId":"{name}"}}'.encode()
+        stored.accept_raw(raw, name, erased=True)
+    stored.settle(DELIVERED, 1)
+    stored.settle(DISCARDED, 2, reason="erased", cursor=2)
+    result = audited(stored)
+    assert result.is_sound
+    assert totals(result) == {"accepted": 3, "delivered": 1, "discarded": 1, "pending": 1}
+    assert result.destinations["heap"].reasons == {"erased": 1}
+
+
+def test_a_lost_message_that_was_erased_is_named_by_its_id(stored: DataDir) -> None:
+    """The id is what is left of it."""
+    stored.accept_raw(b'{"type":"track","messageId":"m-1"}', "m-1", erased=True)
+    stored.pass_by(1)
+    assert audited(stored).broken == ["m-1"]
+
+
 # Pending
 
 
@@ -363,6 +410,16 @@ def test_pending_is_counted_from_the_cursors_on(tmp_path: Path) -> None:
     data_dir.settle(DELIVERED, 1, to=2, cursor=1)
     with data_dir.opened() as opened:
         assert pending(opened) == {1: 2, 2: 5}
+
+
+def test_what_replays_send_again_is_not_pending_besides(stored: DataDir) -> None:
+    """It is counted with the replays, below the cursor and above."""
+    stored.accept(*"abc")
+    stored.settle(DELIVERED, 1, cursor=1)
+    stored.settle(DELIVERED, 3)
+    stored.replay("again", 1, 3)
+    with stored.opened() as opened:
+        assert pending(opened) == {1: 1}
 
 
 def test_a_range_without_ends_holds_everything() -> None:

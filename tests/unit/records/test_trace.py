@@ -225,9 +225,101 @@ def test_damage_elsewhere_does_not_hide_a_message(stored: DataDir) -> None:
     stored.accept("a")
     stored.accept("m-1")
     stored.flip_a_bit(1)
+    assert traced(stored).story is not None
+
+
+def test_a_message_in_a_broken_block_is_not_simply_unknown(stored: DataDir) -> None:
+    """Its id is still found, so the answer is that the log is damaged."""
+    stored.accept("m-1")
+    stored.flip_a_bit(1)
     found = traced(stored)
-    assert found.story is not None
-    assert found.damage == 1
+    assert (found.story, found.damage) == (None, 1)
+
+
+def test_damage_that_delivery_has_met_is_told(stored: DataDir) -> None:
+    """The message may have been there."""
+    stored.accept("a")
+    stored.settle(FAILED, 1, reason="unreadable_message", detail="block 1 to 1 is broken")
+    assert traced(stored, "nobody").damage == 1
+
+
+def test_a_message_that_is_sent_again_is_pending(stored: DataDir) -> None:
+    """The timeline says which replay asked for it; the earlier outcome stays in it."""
+    stored.accept("m-1")
+    stored.attempt(1, status=400)
+    stored.give_up(1, cursor=1)
+    stored.replay("20231114-221320000-ab", 1)
+    told = story(stored)
+    assert [what for what, _ in happened(told)] == [
+        "arrived",
+        "attempted",
+        "failed",
+        "replayed",
+        "pending",
+    ]
+    assert told.timeline[-2].text == "asked to be sent again by replay 20231114-221320000-ab"
+    outcome = told.outcomes[0]
+    assert (outcome.outcome, outcome.dead_letter) == ("pending", True)
+    assert outcome.sentence.startswith("Replay 20231114-221320000-ab sends it again")
+
+
+def test_a_message_of_a_replay_that_waits_for_retry_says_when(stored: DataDir) -> None:
+    """It has been tried since it was asked for."""
+    stored.accept("m-1")
+    stored.settle(DELIVERED, 1, cursor=0)
+    stored.replay("again", 1)
+    stored.clock.advance(60)
+    stored.wait(1, attempts=1, due_at_ms=stored.clock.now_ms() + 1_000)
+    outcome = story(stored).outcomes[0]
+    assert (outcome.outcome, outcome.attempts) == ("pending", 1)
+    assert outcome.next_attempt_at == iso_ms(stored.clock.now_ms() + 1_000)
+
+
+def test_attempts_are_numbered_for_the_message(stored: DataDir) -> None:
+    """From 1, destination by destination; the number among all requests is kept beside it."""
+    stored.accept("other", "m-1")
+    stored.attempt(1)
+    stored.attempt(2, status=503)
+    last = stored.attempt(2)
+    stored.settle(DELIVERED, 2, attempt_id=last)
+    told = story(stored)
+    assert [(one.number, one.id) for one in told.attempts] == [(1, 2), (2, 3)]
+    assert told.outcomes[0].attempt == last
+    assert told.timeline[-1].text == "by attempt 2"
+
+
+def test_an_erased_message_has_a_story_without_content(stored: DataDir) -> None:
+    """What was recorded stays; nothing is mapped from what is left."""
+    stored.accept_raw(b'{"type":"track","messageId":"m-1"}', "m-1", erased=True)
+    stored.settle(DELIVERED, 1, cursor=1)
+    told = story(stored)
+    assert (told.arrival.erased, told.arrival.message, told.arrival.type) == (True, None, "track")
+    assert told.timeline[0].text.endswith("the content was erased at the user's request")
+    assert (told.decisions[0].decision, told.decisions[0].mapped) == ("send", None)
+    assert told.outcomes[0].outcome == DELIVERED
+
+
+def test_a_pending_message_that_was_erased_will_be_discarded(stored: DataDir) -> None:
+    """By today's word; the record follows."""
+    stored.accept_raw(b'{"type":"track","messageId":"m-1"}', "m-1", erased=True)
+    decision = story(stored).decisions[0]
+    assert (decision.decision, decision.reason, decision.recorded) == ("discard", "erased", False)
+
+
+def test_a_dead_letter_tells_what_the_log_has_let_go(stored: DataDir) -> None:
+    """The whole story from what is left: the message, why it failed, what today's settings would do."""
+    stored.accept("m-1", segment_messages=1, ip="10.0.0.7")
+    stored.accept("later", segment_messages=1)
+    stored.give_up(1)
+    stored.settle(DELIVERED, 2, cursor=2)
+    stored.forget_before(2)
+    stored.retire(2)
+    told = story(stored)
+    assert (told.arrival.in_log, told.arrival.ip, told.arrival.position) == (False, "10.0.0.7", 1)
+    outcome = told.outcomes[0]
+    assert (outcome.outcome, outcome.reason, outcome.dead_letter) == (FAILED, "refused", True)
+    assert told.decisions[0].mapped is not None
+    assert happened(told) == [("arrived", ""), ("failed", "heap")]
 
 
 def test_a_story_reads_the_same_as_json(stored: DataDir) -> None:

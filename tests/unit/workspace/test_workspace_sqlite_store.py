@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 
 from headgate.clock import ManualClock
-from headgate.workspace import sqlite_store
+from headgate.queries import load_migrations
+from headgate.workspace import database
 from headgate.workspace.errors import Conflict, StoreBusy, UnusableStore
 from headgate.workspace.model import Document
-from headgate.workspace.sqlite_store import (
-    SqliteWorkspaceReader,
-    SqliteWorkspaceStore,
-    load_migrations,
-)
+from headgate.workspace.sqlite_privacy import SqlitePrivacyReader, SqlitePrivacyStore
+from headgate.workspace.sqlite_store import SqliteWorkspaceReader, SqliteWorkspaceStore
 
 CLOCK = ManualClock()
+MIGRATIONS = load_migrations("headgate.workspace")
 
 
 def document(*slugs: str) -> Document:
@@ -151,7 +150,7 @@ def test_a_store_of_a_newer_headgate_is_refused(store: SqliteWorkspaceStore, pat
     store._connection.execute("PRAGMA user_version = 99")
     store.close()
     sentence = (
-        f"{path} was written by a newer Headgate: expected schema {len(load_migrations())} or"
+        f"{path} was written by a newer Headgate: expected schema {len(MIGRATIONS)} or"
         " older, found 99; use that Headgate, or restore a backup made by this one"
     )
     with pytest.raises(UnusableStore) as refused:
@@ -168,9 +167,10 @@ def test_an_older_store_is_upgraded_by_writers_and_refused_by_readers(
     """A reader changes nothing, so it says who can."""
     store.commit(document("a"), actor="apply")
     store.close()
-    migrations = (*load_migrations(), "CREATE TABLE later (x INTEGER);\n")
-    monkeypatch.setattr(sqlite_store, "load_migrations", lambda: migrations)
-    with pytest.raises(UnusableStore, match="was written by an older Headgate: expected schema 2"):
+    migrations = [*MIGRATIONS, "CREATE TABLE later (x INTEGER);\n"]
+    monkeypatch.setattr(database, "load_migrations", lambda package: migrations)
+    sentence = f"was written by an older Headgate: expected schema {len(migrations)}"
+    with pytest.raises(UnusableStore, match=sentence):
         SqliteWorkspaceReader(path)
     upgraded = SqliteWorkspaceStore(path, CLOCK)
     assert upgraded.current().document == document("a")
@@ -185,8 +185,8 @@ def test_a_migration_that_fails_changes_nothing(
 ) -> None:
     """All of an upgrade or none of it."""
     store.close()
-    migrations = (*load_migrations(), "CREATE TABLE later (x INTEGER);\nNONSENSE;\n")
-    monkeypatch.setattr(sqlite_store, "load_migrations", lambda: migrations)
+    migrations = [*MIGRATIONS, "CREATE TABLE later (x INTEGER);\nNONSENSE;\n"]
+    monkeypatch.setattr(database, "load_migrations", lambda package: migrations)
     with pytest.raises(UnusableStore, match="NONSENSE"):
         SqliteWorkspaceStore(path, CLOCK)
     monkeypatch.undo()
@@ -196,20 +196,48 @@ def test_a_migration_that_fails_changes_nothing(
 def test_the_schema_file_is_the_sum_of_the_migrations(store: SqliteWorkspaceStore) -> None:
     """What people read is what runs."""
     described = sqlite3.connect(":memory:")
-    schema = Path(sqlite_store.__file__).with_name("schema.sql").read_text()
+    schema = Path(database.__file__).with_name("schema.sql").read_text()
     described.executescript(schema)
     question = "SELECT type, name, sql FROM sqlite_schema ORDER BY name"
     assert store._connection.execute(question).fetchall() == described.execute(question).fetchall()
     described.close()
 
 
-@pytest.mark.parametrize(("query", "index"), [("end_destination", "destinations_present")])
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ("end_destination", "destinations_present"),
+        ("suppression_changes_of", "suppression_changes_by_user"),
+        ("open_deletions", "deletions_open"),
+        ("take_up_deletions", "deletions_open"),
+        ("open_remote_deletions", "remote_deletions_open"),
+    ],
+)
 def test_a_query_uses_its_index(store: SqliteWorkspaceStore, query: str, index: str) -> None:
     """The plan names the index that was made for it."""
-    plan = store._connection.execute(
-        f"EXPLAIN QUERY PLAN {sqlite_store._SQL[query]}", {"slug": "a", "version": 1}
-    ).fetchall()
+    values = {"slug": "a", "version": 1, "user_id": "ann", "seq": 1}
+    plan = store._connection.execute(f"EXPLAIN QUERY PLAN {database.SQL[query]}", values).fetchall()
     assert index in str(plan)
+
+
+def test_a_store_of_the_first_schema_is_upgraded_with_what_it_holds(path: Path) -> None:
+    """By whoever opens it for writing; versions stay, and privacy has its place."""
+    path.parent.mkdir()
+    old = sqlite3.connect(path)
+    old.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
+    old.execute(
+        "INSERT INTO versions VALUES (1, 0, 'apply', '{\"sources\":[],\"destinations\":[]}')"
+    )
+    old.commit()
+    old.close()
+    with pytest.raises(UnusableStore, match="was written by an older Headgate"):
+        SqlitePrivacyReader(path)
+    privacy = SqlitePrivacyStore(path, CLOCK)
+    assert privacy.suppress("ann", actor="root")
+    privacy.close()
+    reader = SqliteWorkspaceReader(path)
+    assert (reader.current().number, reader.current().actor) == (1, "apply")
+    reader.close()
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
@@ -227,7 +255,7 @@ def test_a_store_locked_past_the_deadline_is_busy(
     store: SqliteWorkspaceStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A writer that hangs elsewhere ends in a sentence, and nothing was changed."""
-    monkeypatch.setattr(sqlite_store, "BUSY_TIMEOUT_S", 0)
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0)
     second = SqliteWorkspaceStore(path, CLOCK)
     store._connection.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreBusy, match="is being changed by another process"):

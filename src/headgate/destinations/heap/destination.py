@@ -7,14 +7,22 @@ https://developers.heap.io/reference/bulk-add-user-properties
 https://developers.heap.io/reference/bulk-track
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from headgate.destinations.heap.deletion import HeapUserDeletion
 from headgate.destinations.heap.mapping import Event, UserProperties, map_message
 from headgate.destinations.heap.settings import SETTINGS
-from headgate.destinations.interface import Budget, Discard, Endpoint, Request, Row
+from headgate.destinations.interface import (
+    Budget,
+    Discard,
+    Endpoint,
+    Request,
+    Row,
+    UserDeletion,
+)
 from headgate.spec.names import IDENTIFY, TRACK
 from headgate.spec.settings import Setting
 
@@ -32,12 +40,23 @@ _MAX_BODY_BYTES = 1_000_000
 _HEADERS = {"Content-Type": "application/json"}
 _ROWS_FIELD = {ADD_USER_PROPERTIES: b"users", TRACK_EVENTS: b"events"}
 
+_ERASED_ROW = b'{"identity":"erased"}'
+
 _encode = msgspec.json.Encoder().encode
+_decode_body = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class _UserRow(msgspec.Struct, gc=False):
     identity: str
     properties: dict[str, Any]
+
+
+class _AnyRow(msgspec.Struct, gc=False):
+    identity: str
+
+
+_decode_row = msgspec.json.Decoder(_AnyRow).decode
 
 
 class _EventRow(msgspec.Struct, gc=False, omit_defaults=True):
@@ -65,6 +84,7 @@ class Heap:
         ),
         TRACK_EVENTS: Endpoint(TRACK_EVENTS, _MAX_ROWS, _MAX_BODY_BYTES, writes_profile=False),
     }
+    user_deletion: UserDeletion | None = HeapUserDeletion()
 
     def map_row(self, message: dict[str, Any], settings: Mapping[str, Any]) -> Row | Discard:
         """The message as one element of a bulk request, encoded, or why it is not meant to go."""
@@ -89,8 +109,27 @@ class Heap:
             rows_per_min_per_user=limits["eventsPerMinutePerUser"],
         )
 
+    def without_users(self, body: bytes, identities: Collection[str]) -> bytes:
+        """The body with a row that names nobody for each of theirs; empty when it cannot be read."""
+        try:
+            fields = _decode_body(body)
+            for name in (name.decode() for name in _ROWS_FIELD.values()):
+                rows = _decode_rows(fields.get(name, b"[]"))
+                theirs = [_decode_row(row).identity in identities for row in rows]
+                if any(theirs):
+                    fields[name] = msgspec.Raw(_without(rows, theirs))
+                    body = _encode(fields)
+        except (msgspec.MsgspecError, ValueError):
+            return b""
+        return body
+
 
 HEAP = Heap()
+
+
+def _without(rows: list[msgspec.Raw], erased: list[bool]) -> bytes:
+    kept = (_ERASED_ROW if gone else bytes(row) for row, gone in zip(rows, erased, strict=True))
+    return b"[%b]" % b",".join(kept)
 
 
 def _row(unit: UserProperties | Event) -> _UserRow | _EventRow:

