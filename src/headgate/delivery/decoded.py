@@ -44,7 +44,7 @@ class DecodedLog:
 
     def __init__(self, log: LogReader) -> None:
         self._log = log
-        self._kept: OrderedDict[int, list[Decoded]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], list[Decoded]] = OrderedDict()
         self._kept_messages = 0
         self._seen_to = 0
         self._newest_version = -1
@@ -91,20 +91,21 @@ class DecodedLog:
                 yield [Decoded(seq, None) for seq in lost]
 
     def _decoded(self, block: Block) -> list[Decoded]:
-        decoded = self._kept.get(block.first_seq)
+        key = block.first_seq, block.last_seq  # a sealed block begins where a shorter one began
+        decoded = self._kept.get(key)
         if decoded is None:
             decoded = [
                 Decoded(entry.seq, entry.envelope, entry.raw, entry.given_id)
                 for entry in block.entries()
             ]
-            self._keep(block.first_seq, decoded)
+            self._keep(key, decoded)
         return decoded
 
-    def _keep(self, first_seq: int, decoded: list[Decoded]) -> None:
+    def _keep(self, key: tuple[int, int], decoded: list[Decoded]) -> None:
         self._seen_to = max(self._seen_to, decoded[-1].seq)
         versions = {one.envelope.workspace_version for one in decoded if one.envelope}
         self._newest_version = max(self._newest_version, *versions)
-        self._kept[first_seq] = decoded
+        self._kept[key] = decoded
         self._kept_messages += len(decoded)
         while len(self._kept) > 1 and (
             len(self._kept) > _KEPT_BLOCKS or self._kept_messages > _KEPT_MESSAGES

@@ -16,6 +16,7 @@ LARGE_REQUEST_BYTES = 1024 * 1024  # a health that says yes must hold for the ne
 _MAX_UNSEEN_BYTES = 4 * 1024 * 1024  # written between two looks; what SQLite adds to it is unknown
 _UNSEEN_OF_CAP = 16
 _SEGMENTS_IN_CAP = 8
+_NOT_COUNTED = (".new", ".ids")
 _MIN_SEGMENT_BYTES = 1024 * 1024
 
 
@@ -42,9 +43,12 @@ def free_bytes(directory: Path) -> int:
 
 
 def held_bytes(directory: Path) -> int:
-    """What the log weighs, without files that are still being made."""
+    """What the log weighs, without files that are still being made.
+
+    The ids of messages do not count: they are kept for a day whatever the cap, and would fill a small one.
+    """
     with os.scandir(directory) as files:
-        return sum(_size(file) for file in files if not file.name.endswith(".new"))
+        return sum(_size(file) for file in files if not file.name.endswith(_NOT_COUNTED))
 
 
 class Space:

@@ -273,7 +273,7 @@ def test_room_that_was_made_is_found_by_itself(disk: Disk) -> None:
     """Before a group is refused, the log looks again at what it weighs."""
     log = disk.open()
     log.append([large("a")])
-    ballast = disk.directory / f"{9:016d}.ids"
+    ballast = disk.directory / "ballast"
     ballast.write_bytes(bytes(4 * 1024 * 1024))
     log.limit(4 * 1024 * 1024)
     assert "retention.maxBytes" in log.trouble()
