@@ -17,6 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from bench import pages
 from bench.load import Plan, message_id_slot
 from bench.processes import (
     WRITE_KEY,
@@ -109,6 +110,15 @@ class Bench:
             goal="200,000/s",
         )
 
+    def device_mode(self) -> Iterator[Figure]:
+        gzip, brotli = pages.integration_bytes()
+        yield Figure("Heap integration", f"{gzip:,} bytes gzip, {brotli:,} brotli", goal="6,144")
+        cpu_us = pages.settings_cpu_s(2_000 * self._rounds) * 1e6
+        yield Figure("settings for a page, CPU", f"{cpu_us:.0f} µs", goal="1,000 µs")
+        busy_ms = pages.main_thread_ms(2 * self._rounds + 1)
+        value = "no Chromium" if busy_ms is None else f"{busy_ms:.1f} ms of CPU"
+        yield Figure("page's main thread, load and two calls", value, goal="5 ms")
+
     def at_rest(self) -> Iterator[Figure]:
         started = time.perf_counter()
         with self._server("rest") as (pid, port):
@@ -167,7 +177,13 @@ def main() -> None:
     bench = Bench(seconds=2, rounds=1) if options.quick else Bench(seconds=5, rounds=5)
     console = Console(stderr=True)
     figures: list[Figure] = []
-    for measure in (bench.single_posts, bench.batches, bench.mapping, bench.at_rest):
+    for measure in (
+        bench.single_posts,
+        bench.batches,
+        bench.mapping,
+        bench.device_mode,
+        bench.at_rest,
+    ):
         console.print(f"measuring {measure.__name__.replace('_', ' ')} …")
         figures += measure()
     if options.json:

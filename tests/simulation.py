@@ -5,7 +5,7 @@ Everything runs in one thread and is decided by seeds, so that a failure can be 
 
 import asyncio
 import random
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
@@ -180,8 +180,10 @@ class World:
         destinations: dict[str, Message] | None = None,
         *,
         latency: Callable[[], float] = lambda: 0.05,
+        withheld: Callable[[str, int], str] = lambda user_id, seq: "",
         seed: int = 0,
     ) -> None:
+        self.withheld = withheld
         self.clock = ManualClock()
         self.chance = random.Random(seed)
         self.heap = HeapModel(self.clock, latency)
@@ -223,9 +225,16 @@ class World:
             clock=self.clock,
             chance=self.chance,
             settled=self._settled,
+            withheld=self.withheld,
             executor=InlineExecutor(),
         )
         self.delivery.start()
+        return self.delivery
+
+    @property
+    def running(self) -> Delivery:
+        """The process that delivers now."""
+        assert self.delivery is not None
         return self.delivery
 
     async def kill(self) -> None:
@@ -268,14 +277,16 @@ class World:
 
     def replay(self, name: str, seqs: Iterable[int]) -> "asyncio.Task[None]":
         """Somebody asks for a replay to the first destination; done when it is recorded."""
+        return self.ask(self.request(name, seqs))
+
+    def ask(self, request: ReplayRequest) -> "asyncio.Task[None]":
+        """The worker finds a request; done when it is recorded, or was already."""
         assert self.delivery is not None
-        asked = self.delivery.replay(self.request(name, seqs))
-        return asyncio.get_running_loop().create_task(asked)
+        return asyncio.get_running_loop().create_task(self.delivery.replay(request))
 
     def at(self, monotonic_s: float, do: Callable[[], None]) -> None:
         """Something happens at a moment to come."""
-        self._soon.append((monotonic_s, do))
-        self._soon.sort(key=lambda item: item[0])
+        insort(self._soon, (monotonic_s, do), key=lambda item: item[0])
 
     async def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
         """Lets time pass; True as soon as `until` holds, False when it did not within `seconds`."""

@@ -1,7 +1,7 @@
-"""The demo that `make run` starts: a server, the sandbox Heap, and a workspace that connects them.
+"""The demo that `make run` starts: a server, the sandbox Heap, a shop, a workspace that connects them.
 
 Everything is real but Heap. Whatever is posted to the printed address shows up as a line when it
-arrives at the sandbox.
+arrives at the sandbox; the shop is a page in device mode that shows what it sends.
 """
 
 import signal
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
+from headgate import shop
 from headgate.server import ServeOptions, listen, serve
 from headgate.workspace.errors import WorkspaceError
 from headgate.workspace.sqlite_store import SqliteWorkspaceReader
@@ -23,6 +24,7 @@ _STARTS_WITHIN_S = 20.0
 _WORKSPACE = """\
 sources:
   - {{slug: demo, name: Demo, type: server, writeKeys: [{write_key}]}}
+  - {{slug: shop, name: Demo shop, type: website, writeKeys: [{shop_key}]}}
 destinations:
   - slug: heap-sandbox
     name: Heap (sandbox)
@@ -31,6 +33,15 @@ destinations:
     settings:
       appId: "1535634150"
       apiBaseUrl: {sandbox_url}
+  - slug: heap-in-the-shop
+    name: Heap (sandbox), in the shop's page
+    metadataId: heap
+    sourceId: shop
+    connectionMode: device
+    settings:
+      appId: "1535634150"
+      apiBaseUrl: {sandbox_url}
+      scriptHost: {sandbox_host}
 """
 
 
@@ -40,7 +51,7 @@ def run_demo(data_dir: Path, host: str, port: int, app_port: int, sandbox_port: 
     try:
         ports = _free_ports((host, port), ("127.0.0.1", app_port), ("127.0.0.1", sandbox_port))
         _refuse_foreign_workspace(data_dir)
-        with _sandbox(ports[2]) as sandbox_url:
+        with _sandbox(ports[2], _local_url(host, ports[0])) as sandbox_url:
             return _serve(data_dir, host, ports[0], ports[1], sandbox_url)
     except KeyboardInterrupt:
         return 0
@@ -56,7 +67,8 @@ def _refuse_foreign_workspace(data_dir: Path) -> None:
         return
     with closing(SqliteWorkspaceReader(path)) as store:
         sources = store.current().document["sources"]
-    if any(WRITE_KEY not in source.get("writeKeys", ()) for source in sources):
+    ours = {WRITE_KEY, shop.WRITE_KEY}
+    if any(ours.isdisjoint(source.get("writeKeys", ())) for source in sources):
         raise OSError(
             f"{data_dir} holds a workspace of your own, which the demo would replace; "
             "call it with another directory, for example --data-dir ./headgate-demo"
@@ -65,7 +77,14 @@ def _refuse_foreign_workspace(data_dir: Path) -> None:
 
 def _serve(data_dir: Path, host: str, port: int, app_port: int, sandbox_url: str) -> int:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", prefix="headgate-demo-") as config:
-        config.write(_WORKSPACE.format(write_key=WRITE_KEY, sandbox_url=sandbox_url))
+        config.write(
+            _WORKSPACE.format(
+                write_key=WRITE_KEY,
+                shop_key=shop.WRITE_KEY,
+                sandbox_url=sandbox_url,
+                sandbox_host=sandbox_url.removeprefix("http://"),
+            )
+        )
         config.flush()
         options = ServeOptions(
             data_dir=data_dir,
@@ -92,9 +111,15 @@ def _listen_from(host: str, first: int) -> socket.socket:
     raise OSError(f"no free port from {first} to {first + 99} on {host}")
 
 
+def _local_url(host: str, port: int) -> str:
+    """Where a browser on this machine reaches a server that listens there."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+
+
 @contextmanager
-def _sandbox(port: int) -> Iterator[str]:
-    """The address of a sandbox in a process of its own, which says on stdout what it receives.
+def _sandbox(port: int, gateway_url: str) -> Iterator[str]:
+    """The address of a sandbox and the shop, in a process that says on stdout what Heap receives.
 
     It is in a session of its own, so that Ctrl-C reaches the server first and Heap stays up meanwhile.
     """
@@ -102,7 +127,7 @@ def _sandbox(port: int) -> Iterator[str]:
     with here:
         with there:
             process = subprocess.Popen(
-                [sys.executable, "-m", "headgate.sandbox", str(port), str(there.fileno())],
+                [sys.executable, "-m", shop.__name__, str(port), str(there.fileno()), gateway_url],
                 pass_fds=(there.fileno(),),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -127,6 +152,7 @@ Headgate is running.
   Segment libraries send to   {public}   (write key {WRITE_KEY})
   Private port                {private}
   Heap, played by a sandbox   {sandbox_url}   (what it holds: {sandbox_url}/users)
+  A shop in device mode       {sandbox_url}{shop.PATH}   (open it in a browser)
 
 Send a first message from another terminal:
 

@@ -19,6 +19,8 @@ from headgate.channel import Channel, Look, Looked, Message, Ready, Subject, cha
 
 _ENDS_WITHIN_S = 6.5
 _STARTS_AT_MOST_EVERY_S = 1.0
+_LONGEST_WAIT = 30.0  # times that
+_DIES_AT_ONCE_S = 5.0
 _LOOKS_WITHIN_S = 8.0
 
 log = logging.getLogger("headgate")
@@ -39,6 +41,7 @@ class Keeper:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until the server stops; then asks the worker to end, and sees to it that it does."""
+        pace = Pace()
         while not stopping.is_set():
             started_s = time.monotonic()
             hung_up = asyncio.Event()
@@ -49,9 +52,9 @@ class Keeper:
                 return
             await asyncio.to_thread(process.wait)
             log.error("the worker ended with status %s; starting it again", process.returncode)
-            pause_s = _STARTS_AT_MOST_EVERY_S - (time.monotonic() - started_s)
+            pause_s = pace.pause_s(time.monotonic() - started_s)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), max(0.0, pause_s))
+                await asyncio.wait_for(stopping.wait(), pause_s)
 
     def send(self, message: Message) -> None:
         """Tells the worker; one that is yet to start finds it on disk."""
@@ -113,6 +116,22 @@ class Keeper:
             looked = self._asked.get(number)
             if looked is not None and not looked.done():
                 looked.set_result(trouble)
+
+
+class Pace:
+    """How soon a worker that died is started again: less and less soon while it dies at once."""
+
+    def __init__(self) -> None:
+        self._wait = 1.0
+
+    def pause_s(self, lived_s: float) -> float:
+        """Seconds to wait after a worker that lived so long; starts are 1 s apart, 2, 4, up to 30."""
+        if lived_s >= _DIES_AT_ONCE_S:
+            self._wait = 1.0
+            return 0.0
+        pause_s = self._wait * _STARTS_AT_MOST_EVERY_S - lived_s
+        self._wait = min(2 * self._wait, _LONGEST_WAIT)
+        return max(0.0, pause_s)
 
 
 async def _either(*events: asyncio.Event) -> None:

@@ -213,6 +213,12 @@ class _Gateway:
         web = DoorServer(doors, request_deadline_s=REQUEST_DEADLINE_S)
         await web.start(self._public)
         started(url_of(self._public), url_of(self._private))
+        if not self._now[1].sources:
+            log.warning(
+                "the workspace is empty, every message is refused: give one with --config FILE, or by"
+                " headgate apply FILE --data-dir %s",
+                data_dir,
+            )
         keeper = loop.create_task(self._worker.run(self._stopping), name="keep the worker running")
         upkeep = loop.create_task(self._upkeep.run(), name="upkeep")
 

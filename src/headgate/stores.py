@@ -1,7 +1,8 @@
-"""The stores of a data directory: where each lies, and which schema of it this Headgate knows.
+"""The stores of a data directory: where each lies, and whether this Headgate can go about with it.
 
-Asked before anything in the directory is opened for writing: a store that a newer Headgate wrote is
-refused with nothing touched. An older one is fine here; whoever writes it brings it up to date.
+Asked before anything in the directory is opened for writing: a directory of something else, a store that
+a newer Headgate wrote and one that is damaged are refused with nothing touched. An older one is fine
+here; whoever writes it brings it up to date.
 """
 
 import sqlite3
@@ -19,7 +20,15 @@ WORKSPACE = "workspace.db"
 REPLAYS = "replays"
 RESTORING = ".restoring"  # what a restore has not put in place yet
 
+_OURS = (WORKSPACE, LOG, "delivery", REFUSED, REPLAYS, RESTORING, "gateway.lock")
+_OF_THE_FILE_SYSTEM = "lost+found"
 _REFUSED_VERSION = 0
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_WITHOUT = {
+    DELIVERY: "the outcomes, dead letters and replays on record are lost then, and every message that"
+    " is still in the log is delivered again, under the same idempotency key",
+    REFUSED: "what is counted and kept of refused messages is lost then, and nothing else",
+}
 
 
 class UnusableDirectory(Exception):
@@ -49,6 +58,53 @@ class HalfRestored(UnusableDirectory):
         )
 
 
+class DamagedStore(UnusableDirectory):
+    """SQLite cannot read a store."""
+
+    def __init__(self, data_dir: Path, name: str, why: str) -> None:
+        path = data_dir / name
+        super().__init__(
+            f"{path} is damaged and cannot be read ({why}): restore a backup, or stop the server and"
+            f" move {path.name} away, with {path.name}-wal and {path.name}-shm if they are there;"
+            f" {_WITHOUT[name]}"
+        )
+
+
+class ForeignDirectory(UnusableDirectory):
+    """The directory holds something, and nothing of Headgate's."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(
+            f"{data_dir} is not empty and no data directory of Headgate, nothing was changed: name"
+            " another with --data-dir, or move what is in this one away"
+        )
+
+
+def check_foreign(data_dir: Path) -> None:
+    """Raises ForeignDirectory unless the directory is Headgate's, or missing or empty and can become so."""
+    if not data_dir.exists():
+        return
+    names = {path.name for path in data_dir.iterdir()} - {_OF_THE_FILE_SYSTEM}
+    if names and names.isdisjoint(_OURS):
+        raise ForeignDirectory(data_dir)
+
+
+def check_readable(data_dir: Path, *, thoroughly: bool = False) -> None:
+    """Raises DamagedStore when SQLite cannot make sense of the recorded outcomes or refusals.
+
+    A glance at each, however large it is. `thoroughly` reads every page: for when damage was come upon
+    deeper inside, and the store that has it is to be named.
+    """
+    for name in _WITHOUT:
+        if why := _damage(data_dir / name, thoroughly=thoroughly):
+            raise DamagedStore(data_dir, name, why)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that a file is not as it was written."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+
+
 def check_versions(data_dir: Path) -> None:
     """Raises UnusableDirectory when a store is newer than this Headgate, or only half restored.
 
@@ -69,6 +125,21 @@ def _databases(data_dir: Path) -> Iterator[tuple[Path, int]]:
     yield data_dir / WORKSPACE, len(load_migrations("headgate.workspace"))
     yield data_dir / DELIVERY, len(load_migrations("headgate.delivery"))
     yield data_dir / REFUSED, _REFUSED_VERSION
+
+
+def _damage(path: Path, *, thoroughly: bool) -> str:
+    """What SQLite finds wrong; "" for nothing. What is locked or not ours to read is told by who opens it."""
+    if not path.exists():
+        return ""
+    found = "ok"
+    try:
+        with closing(connect_read_only(path)) as db:
+            db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if thoroughly:
+                found = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.Error as error:
+        return str(error) if is_damage(error) else ""
+    return "" if found == "ok" else " ".join(found.split())
 
 
 def _version(path: Path) -> int:

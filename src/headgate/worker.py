@@ -11,6 +11,7 @@ import random
 import select
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -32,16 +33,18 @@ from headgate.channel import (
 from headgate.clock import SystemClock
 from headgate.delivery.engine import Delivery
 from headgate.delivery.forgetting import Forgetting
+from headgate.delivery.reader import OtherStore
 from headgate.delivery.remote_deletion import RemoteDeletions, accounts_of
 from headgate.delivery.requested import Requested
 from headgate.delivery.store import DeliveryStore
 from headgate.delivery.transport import HttpTransport
 from headgate.delivery.withheld import Withheld
 from headgate.destinations.catalog import CATALOG
+from headgate.eventlog.segments import NewerLog
 from headgate.eventlog.sqlite import sqlite_reader
 from headgate.http import HttpServer
 from headgate.locks import Locked, hold
-from headgate.stores import DELIVERY, LOG, REPLAYS, WORKSPACE
+from headgate.stores import DELIVERY, LOG, REPLAYS, WORKSPACE, UnusableDirectory, check_readable
 from headgate.workspace.errors import InvalidWorkspace, WorkspaceError
 from headgate.workspace.sqlite_privacy import SqlitePrivacyStore
 from headgate.workspace.sqlite_store import SqliteWorkspaceReader
@@ -63,8 +66,20 @@ def work(data_dir: Path, line: socket.socket, private: socket.socket) -> None:
         if not _hung_up(line):
             log.error("%s; delivery cannot start", error)
         return
-    uvloop.run(_Worker(data_dir).run(line, private))
-    lock.release()
+    with lock:
+        try:
+            uvloop.run(_Worker(data_dir).run(line, private))
+        except (UnusableDirectory, OtherStore, NewerLog, WorkspaceError) as error:
+            log.error("%s; delivery cannot start", error)
+            raise SystemExit(1) from None
+
+
+def _facts(data_dir: Path) -> DeliveryStore:
+    check_readable(data_dir)
+    try:
+        return DeliveryStore(data_dir / DELIVERY)
+    except sqlite3.Error as error:
+        raise UnusableDirectory(f"{data_dir / DELIVERY} cannot be opened: {error}") from None
 
 
 class _Worker:
@@ -89,7 +104,7 @@ class _Worker:
         transport = HttpTransport()
         self._delivery = Delivery(
             log=sqlite_reader(self._data_dir / LOG),
-            store=DeliveryStore(self._data_dir / DELIVERY),
+            store=_facts(self._data_dir),
             versions=self._versions,
             history=self._versions.destination_history,
             catalog=CATALOG,

@@ -1,16 +1,19 @@
 """The demo, as somebody meets it who pastes what it prints."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from house import needs_curl
 
+from data_dirs import DataDir, source
 from processes import HEADGATE, Child, descendants, eventually, is_running
 
 _CURL = r"^ *(curl http://127\.0\.0\.1:(\d+)/v1/track .*)$"
@@ -45,6 +48,29 @@ def test_the_pasted_line_arrives_at_heap(demo: Child, taken: list[int]) -> None:
     done = subprocess.run(["bash", "-c", line], capture_output=True, timeout=10, check=False)
     assert (done.returncode, done.stdout) == (0, b'{"success": true}')
     demo.says(r"^Heap .*Order Completed.*: stored$", within_s=5)
+
+
+def test_the_shop_is_a_page_with_the_snippet(demo: Child) -> None:
+    """Its printed address leads to it; its policy lets nothing in but the demo's own two addresses."""
+    url = demo.says(r"A shop in device mode +(http://127\.0\.0\.1:\d+/shop)")[1]
+    gateway = demo.says(r"Segment libraries send to +(\S+)")[1]
+    with urlopen(url, timeout=10) as answer:
+        policy, page = answer.headers["content-security-policy"], answer.read().decode()
+    nonce = re.search(r'<script nonce="([^"]+)">', page)
+    assert nonce and f"'nonce-{nonce[1]}'" in policy
+    assert set(re.findall(r"https?://\S+?(?=[;\s]|$)", policy)) == {gateway}
+    assert f'var url = "{gateway}";' in page
+    with urlopen(url, timeout=10) as again:
+        assert nonce[1] not in again.read().decode()
+
+
+def test_a_workspace_of_ones_own_is_not_replaced(tmp_path: Path) -> None:
+    """The demo says so and ends; its own workspace it takes up again."""
+    data = DataDir(tmp_path / "data")
+    data.use(sources=[source("website")])
+    with Child([HEADGATE, "demo", "--data-dir", data.path]) as child:
+        assert child.exits(within_s=10.0) == 1
+    assert "a workspace of your own" in child.err
 
 
 @pytest.mark.parametrize("how", ["ctrl-c", "SIGTERM"])

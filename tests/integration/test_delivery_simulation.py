@@ -1,5 +1,6 @@
 """The promises of delivery, over the whole engine in simulated time, against a model of Heap."""
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -7,11 +8,16 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from headgate.delivery import intake
 from headgate.delivery.answers import Answer
+from headgate.delivery.facts import Standing
+from headgate.delivery.letters import unsealed
 from headgate.destinations.interface import Request
+from headgate.eventlog.interface import Arrival
+from headgate.spec.message import Envelope
 from simulation import (
     Message,
     World,
@@ -277,6 +283,108 @@ async def test_a_restart_does_not_cost_a_refusing_destination_another_fifty(
     await world.run_until_settled(65.0)
 
 
+GIVEN_UP = ("failed", "destination_refusing")
+
+
+async def test_what_waits_for_a_refusing_destination_fails_when_the_window_is_over(
+    worlds: WorldFactory,
+) -> None:
+    """A wrong App ID for 6 hours: after 4 the first ones fail, each with its bytes, the younger ones wait."""
+    world = worlds()
+    delivery = world.start()
+    world.heap.refuses = True
+    world.append(track(n, f"user-{n % 3_000}") for n in range(1, 30_001))
+    for hour in range(1, 6):
+        first = 30_001 + (hour - 1) * 100
+        more = (track(n, f"user-{n}") for n in range(first, first + 100))
+        world.at(hour * 3_600.0, partial(world.append, more))
+    await world.run(3.9 * 3_600)
+    assert len(world.outcomes()) < 60
+    await world.kill()
+    delivery = world.start()
+    await world.run(2.1 * 3_600)
+    outcomes = world.outcomes()
+    assert set(outcomes.values()) == {REFUSED, GIVEN_UP}
+    waiting = set(range(1, 30_501)) - set(outcomes)
+    probes = [seq for seq in waiting if seq <= 30_100]  # which have a window of their own
+    assert len(probes) <= 30
+    assert all(seq in waiting for seq in range(30_201, 30_501))
+    letters = {letter.seq: letter for letter in world.store.dead_letters()}
+    assert sorted(letters) == sorted(outcomes)
+    kept = unsealed(letters[29_000].message)
+    assert kept is not None
+    assert msgspec.json.decode(kept.raw) == world.messages[28_999]
+    assert world.store.outcomes_of(1, 29_000)[0].detail == "answered 400: {}"
+    assert delivery.status()[0].pending < 500
+    world.heap.refuses = False
+    world.configure({"heap": {"appId": "8"}})
+    await world.run_until_settled(60.0)
+    assert Counter(world.outcomes().values())[DELIVERED] == 30_500 - len(outcomes)
+
+
+async def test_a_destination_that_is_mended_in_time_has_lost_nothing_more(
+    worlds: WorldFactory,
+) -> None:
+    """Refusing for 3.9 hours, with a restart: the window is not over."""
+    world = worlds()
+    world.start()
+    world.heap.refuses = True
+    world.append(track(n, f"user-{n}") for n in range(1, 3_001))
+    for _ in range(2):
+        await world.run(1.95 * 3_600)
+        await world.kill()
+        world.start()
+    world.heap.refuses = False
+    await world.run_until_settled(60.0)
+    assert Counter(world.outcomes().values())[DELIVERED] >= 2_940
+
+
+async def test_an_outage_never_fails_what_was_not_attempted(worlds: WorldFactory) -> None:
+    """Down for 12 hours, restarted once: nothing but what was tried at the beginning has a window."""
+    world = worlds()
+    world.start()
+    world.heap.down = True
+    world.append(track(n, f"user-{n}") for n in range(1, 10_001))
+    await world.run(6 * 3_600)
+    await world.kill()
+    world.start()
+    await world.run(6 * 3_600)
+    assert GIVEN_UP not in world.outcomes().values()
+    world.heap.down = False
+    await world.run_until_settled()
+    assert Counter(world.outcomes().values())[DELIVERED] >= 9_990
+
+
+async def test_people_see_since_when_a_destination_fails_and_that_it_is_back(
+    worlds: WorldFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From the first failure on, across a restart; the log says what stopped, and no answer's text."""
+    caplog.set_level("INFO", "headgate.delivery")
+    world = worlds()
+    delivery = world.start()
+    await world.run(10)
+    world.heap.down = True
+    world.append([track(1)])
+    await world.run(1)
+    failing = delivery.status()[0]
+    assert (failing.state, failing.trouble) == ("failing", "answered 503: {}")
+    assert failing.since_ms == pytest.approx(world.clock.now_ms() - 1_000, abs=200)
+    assert world.store.standings()[1] == Standing("failing", failing.trouble, failing.since_ms)
+    await world.kill()
+    delivery = world.start()
+    assert delivery.status()[0].since_ms == failing.since_ms
+    world.append(track(n, f"user-{n}") for n in range(2, 21))
+    await world.run(200)
+    assert delivery.status()[0].since_ms == failing.since_ms
+    world.heap.down = False
+    await world.run_until_settled()
+    assert delivery.status()[0].state == world.store.standings()[1].state == "delivering"
+    assert world.store.standings()[1].since_ms > failing.since_ms
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[-1] == "heap: delivering again"
+    assert not any("{}" in line for line in lines)
+
+
 async def test_users_whose_requests_time_out_do_not_take_every_slot(worlds: WorldFactory) -> None:
     """Fifty users get no answer for 10 s each, over and over; the others are hardly slower."""
     world = worlds()
@@ -450,6 +558,23 @@ async def test_a_restart_remembers_what_was_sent_in_the_last_minute(worlds: Worl
     assert max(world.heap.most_in_a_minute(user=f"user-{u}") for u in range(80)) <= 100
 
 
+async def test_nothing_is_sent_whose_cost_is_not_on_disk(worlds: WorldFactory) -> None:
+    """Under a limit a full disk stops requests; a kill at any moment never lets the next process spend twice."""
+    world = worlds({"heap": {"limits": {"eventsPerMinute": 100}}})
+    world.store.failure = OSError("disk full")
+    world.start()
+    world.append(track(n, f"user-{n}") for n in range(1, 501))
+    await world.run(30)
+    assert world.heap.requests == 0
+    world.store.failure = None
+    for _ in range(20):
+        commits = world.store.commits
+        assert await world.run(90, lambda: world.store.commits > commits)  # noqa: B023
+        await world.kill()
+        world.start()
+    assert world.heap.most_in_a_minute() <= 100
+
+
 async def test_a_user_over_the_limit_is_parked_while_others_flow(worlds: WorldFactory) -> None:
     """25,000 messages of one user fill the memory; the others behind them are not held up."""
     world = worlds()
@@ -476,6 +601,43 @@ async def test_a_user_whose_messages_fail_does_not_fill_the_memory(worlds: World
     await world.run_until_settled()
     assert all(map(in_order, world.heap.arrivals.values()))
     assert len(world.outcomes()) == 26_000
+
+
+async def test_hundreds_of_users_that_fail_alone_do_not_keep_others_out(
+    worlds: WorldFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every third of 15 messages a second is answered with 500 for ever, and memory is small: others flow."""
+    monkeypatch.setattr(intake, "MAX_IN_MEMORY", 1_000)
+    world = worlds({"heap": {"limits": UNLIMITED}}, latency=lambda: 0.15)
+    delivery = world.start()
+
+    async def answer(request: Request) -> Answer:
+        return Answer(500) if b"bad" in request.body else await world.heap.answer(request)
+
+    world.answer = answer
+
+    def send(n: int) -> None:
+        kind = "bad" if n % 3 == 0 else "good"
+        world.append([track(n, f"{kind} {n} {world.clock.monotonic_s()}")])
+
+    for n in range(1, 6_001):
+        world.at(n / 15, partial(send, n))
+    await world.run(420)
+    assert delivery.status()[0].pending == 2_000
+    assert delivery._couriers[1].progress.open_count <= 1_000
+    latencies = [
+        at_s - float(user.split()[-1])
+        for at_s, _, users in world.heap.counted
+        for user in users
+        if user.startswith("good")
+    ]
+    assert len(latencies) == 4_000
+    assert share(latencies, 3.0) >= 0.99
+    await world.kill()
+    world.answer = world.heap.answer
+    world.start()
+    await world.run_until_settled()
+    assert set(world.outcomes().values()) == {DELIVERED}
 
 
 async def test_a_restart_beside_a_parked_user_loses_nothing(worlds: WorldFactory) -> None:
@@ -607,6 +769,61 @@ async def test_an_unrelated_change_leaves_retries_where_they_are(worlds: WorldFa
     await world.run_until_settled()
 
 
+async def test_what_is_withheld_is_discarded_wherever_it_waits(worlds: WorldFactory) -> None:
+    """Waiting for retry, unread behind it, parked, in flight: nothing of the user is sent any more."""
+    withheld = set[str]()
+    world = worlds(withheld=lambda user, seq: "suppressed" if user in withheld else "")
+    delivery = world.start()
+    world.append([track(1, "ann", "500"), track(2, "ann"), track(3, "bob", "lost")])
+    world.append(track(n, "hot") for n in range(4, 24_001))
+    await world.run(1)
+    sent = Counter(user for _, _, users in world.heap.counted for user in users.elements())
+    withheld.update(("ann", "bob", "hot"))
+    delivery.withhold()
+    world.append([track(24_001, "ann"), track(24_002, "eve")])
+    await world.run_until_settled(15.0)
+    again = Counter(user for _, _, users in world.heap.counted for user in users.elements())
+    assert again == sent + Counter(eve=1)
+    assert Counter(world.outcomes().values()) == {
+        DELIVERED: 1 + sent["hot"],
+        ("discarded", "suppressed"): 24_001 - sent["hot"],
+    }
+
+
+async def test_what_was_erased_is_not_sent(worlds: WorldFactory) -> None:
+    """The log holds a stub: pending messages of it are discarded."""
+    world = worlds()
+    world.append([track(1)])
+    envelope = Envelope("web", 0, world.version, erased=True)
+    stub = Arrival(envelope, [b'{"type":"track","messageId":"m2"}'], ["m2"], [""], bytearray([1]))
+    world.log.append([stub])
+    world.start()
+    await world.run_until_settled()
+    assert world.outcomes() == {1: DELIVERED, 2: ("discarded", "erased")}
+
+
+async def test_what_the_log_let_go_of_is_forgotten_bit_by_bit(worlds: WorldFactory) -> None:
+    """Attempts and outcomes go, tallies and dead letters stay, and delivery goes on meanwhile."""
+    world = worlds({"heap": {"limits": UNLIMITED}})
+    delivery = world.start()
+    bad = {n for n in range(1, 3_001) if n % 1_000 == 0}
+    for n in range(1, 3_001):
+        world.at(n * 0.1, partial(world.append, [track(n, script="400" if n in bad else "")]))
+    await world.run(310)
+    await world.run_until_settled()
+    delivery.log_starts_at(2_500)
+    world.append([track(3_001)])
+    await world.run(60)
+    assert min(world.store.outcomes()) == 2_500
+    assert not world.store.attempts_of(1, 2_499)
+    assert world.store.attempts_of(1, 2_500)
+    assert {one.outcome: one.recorded for one in world.store.tallies()} == {
+        "delivered": 2_998,
+        "failed": 3,
+    }
+    assert sorted(letter.seq for letter in world.store.dead_letters()) == sorted(bad)
+
+
 # trouble on this side
 
 
@@ -726,6 +943,10 @@ def _script(message: Message) -> str:
     return str(fields.get("script", ""))
 
 
+def _has_outcome(world: World, seq: int) -> bool:
+    return bool(world.store.outcomes_of(1, seq))
+
+
 def _is_done(world: World) -> bool:
     return world.store.cursors().get(1, 0) >= world.log.last_seq()
 
@@ -744,3 +965,31 @@ def _requests(
         if of_app == app_id and at_s >= after_s
     ]
     return [at_s for at_s, _ in found], {rows for _, rows in found}
+
+
+@pytest.mark.parametrize("limit", [0, 15_000])
+async def test_a_write_that_takes_effect_after_a_kill_overtakes_nothing(limit: int) -> None:
+    """Heap is slow to apply it; the next process waits as long as that may take, and no longer."""
+    world = World({"heap": {"limits": {"eventsPerMinute": limit, "eventsPerMinutePerUser": 0}}})
+    late_s = 5.0
+
+    async def answer_late(request: Request) -> Answer:
+        (row,) = msgspec.json.decode(request.body)["users"]
+        world.at(world.clock.monotonic_s() + late_s, lambda: world.heap._store("1", row))
+        await world.clock.wait(asyncio.Event(), 60.0)
+        raise AssertionError("nobody waits so long")
+
+    world.answer = answer_late
+    world.start()
+    world.append([identify(1, plan="free")])
+    await world.run(1.0)
+    await world.kill()
+    world.answer = world.heap.answer
+    world.append([identify(2, plan="paid"), identify(3, user="bob")])
+    world.start()
+    await world.run(2.0)
+    assert world.heap.arrivals == {"bob": [3]}
+    await world.run_until_settled(30.0)
+    assert world.clock.monotonic_s() < 15.0
+    assert world.heap.arrivals["ann"] == [1, 1, 2]
+    assert world.heap.users["ann"]["plan"] == "paid"

@@ -51,10 +51,10 @@ def audit(
     Example:
       headgate audit --from 2026-11-01 --to 2026-12-01
     """
+    from headgate.cli.find import received
     from headgate.records.audit import audit as prove
-    from headgate.records.stretches import Range
 
-    wanted = Range(time_ms("--from", since), time_ms("--to", to))
+    wanted = received(since, to)
     if any(end is not None and end % _MINUTE_MS for end in wanted):
         say("Refused messages are counted by the minute: those of the minutes that begin in range.")
     with opened(data_dir) as stored:
@@ -169,8 +169,8 @@ def _status_lines(found: "Status", data_dir: Path, *, running: bool) -> Iterator
     by = f", {found.workspace.at} by {found.workspace.actor}" if found.workspace.at else ""
     yield f"Workspace  version {found.workspace.version}{by}", ""
     if log.messages:
-        numbers = f"messages {log.first:,} to {log.last:,}, {log.since} to {log.until}"
-        yield f"Log        {numbers}, {size_text(disk.log)}", ""
+        yield f"Log        messages {log.first:,} to {log.last:,}, {size_text(disk.log)}", ""
+        yield f"           received from {log.since} to {log.until}", ""
     else:
         yield "Log        empty", ""
     refused = ", ".join(f"{reason} {n:,}" for reason, n in found.refused.items())
@@ -200,40 +200,26 @@ def _troubles(found: "Status") -> Iterator[Line]:
             f"messages {lost.first:,} to {lost.last:,} are lost: {lost.why}; see headgate audit",
             "red",
         )
-    failed = sum(one.failed for one in found.destinations)
-    if failed:
-        yield f"{failed:,} messages were given up on: see headgate deadletters list", "yellow"
-    if found.damage or failed or any(one.since for one in found.destinations):
+    letters = sum(one.dead_letters for one in found.destinations)
+    if letters:
+        who = "1 message was" if letters == 1 else f"{letters:,} messages were"
+        yield f"{who} given up on: see headgate deadletters list", "yellow"
+    if found.damage or letters or any(one.since for one in found.destinations):
         yield "", ""
 
 
 def _destination_lines(found: "Status") -> Iterator[Line]:
-    heads = (
-        "destination",
-        "",
-        "delivered",
-        "discarded",
-        "failed",
-        "pending",
-        "to replay",
-        "drains in",
-        "settled to",
-    )
+    heads = ("destination", "", "delivered", "discarded", "failed", "pending")
     rows = [
-        (
-            one.slug,
-            one.state,
-            one.delivered,
-            one.discarded,
-            one.failed,
-            one.pending,
-            one.replaying,
-            duration_text(one.drain_seconds) if one.pending + one.replaying else "",
-            one.cursor,
-        )
+        (one.slug, one.state, one.delivered, one.discarded, one.failed, one.pending)
         for one in found.destinations
     ]
     yield from table(heads, rows)
+    for one in found.destinations:
+        if one.pending + one.replaying:
+            replaying = f", {one.replaying:,} more to replay" if one.replaying else ""
+            takes = duration_text(one.drain_seconds)
+            yield f"{one.slug}: {one.pending:,} pending{replaying}; time to send: {takes}", ""
 
 
 def duration_text(seconds: int | None) -> str:

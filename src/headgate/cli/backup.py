@@ -49,6 +49,11 @@ def backup(
     workspace_path(data_dir)
     if not file.absolute().parent.is_dir():
         raise usage_error(f"there is no directory {file.absolute().parent}", "FILE")
+    if file.absolute().parent.resolve().is_relative_to(data_dir.resolve()):
+        raise usage_error(
+            f"{file} lies inside of {data_dir}: a backup belongs elsewhere, best on another disk",
+            "FILE",
+        )
     with progress_bar(f"Writing {file.name}") as progress:
         contents = take(data_dir, file, SystemClock(), replace=force, progress=progress)
     size_bytes = file.stat().st_size

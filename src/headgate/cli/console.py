@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
 DEFAULT_DATA_DIR = Path("headgate-data")
 
+
+def _directory(data_dir: Path) -> Path:
+    """Wrong usage when a command that writes is given a file: a backup is for reading."""
+    if data_dir.is_file():
+        raise usage_error(
+            f"{data_dir} is a file; when it is a backup, restore it first: headgate restore"
+            f" {data_dir} --data-dir DIR"
+        )
+    return data_dir
+
+
 DataDir = Annotated[
     Path,
     typer.Option(
@@ -22,7 +33,7 @@ DataDir = Annotated[
         envvar="HEADGATE_DATA_DIR",
         help="The data directory; ./headgate-data when left out.",
         show_default=False,
-        file_okay=False,
+        callback=_directory,
         metavar="DIR",
     ),
 ]
@@ -122,8 +133,13 @@ def usage_error(words: str, option: str = "--data-dir") -> typer.BadParameter:
     return typer.BadParameter(words, param_hint=option)
 
 
-def no(words: str) -> typer.Exit:
-    """What to raise when the answer is no, with the reason in words: exit status 1."""
+def no(words: str, *, as_json: bool = False) -> typer.Exit:
+    """What to raise when the answer is no, with the reason in words: exit status 1.
+
+    `as_json` is for a command that has printed nothing yet: programs get {"error": …} to read.
+    """
+    if as_json:
+        print_json({"error": words})
     say(f"headgate: {words}")
     return typer.Exit(1)
 
@@ -170,14 +186,30 @@ def opened(data_dir: Path) -> "Iterator[Stored]":
     from contextlib import closing
 
     from headgate.records.stored import Stored
-    from headgate.stores import check_versions
+    from headgate.stores import check_readable, check_versions
     from headgate.workspace.sqlite_store import SqliteWorkspaceReader
 
     with readable(data_dir) as directory:
         path = workspace_path(directory)
         check_versions(directory)
-        with closing(SqliteWorkspaceReader(path)) as workspace:
+        check_readable(directory)
+        with closing(SqliteWorkspaceReader(path)) as workspace, _naming_the_damaged(directory):
             yield Stored(directory, workspace, catalog=catalog_settings(), environment=os.environ)
+
+
+@contextmanager
+def _naming_the_damaged(data_dir: Path) -> Iterator[None]:
+    """Says which store it is when SQLite comes upon damage, which by itself it does not."""
+    import sqlite3
+
+    from headgate.stores import check_readable, is_damage
+
+    try:
+        yield
+    except sqlite3.Error as error:
+        if is_damage(error):
+            check_readable(data_dir, thoroughly=True)
+        raise
 
 
 @contextmanager

@@ -110,7 +110,8 @@ def show(
         raise no(
             f"there is no dead letter with the id {message_id!r}"
             f"{f' for {destination}' if destination else ''}; headgate trace tells what became of"
-            " the message, and headgate deadletters list which ones there are"
+            " the message, and headgate deadletters list which ones there are",
+            as_json=as_json,
         )
     if as_json:
         print_json({"letters": found})
@@ -135,6 +136,9 @@ def export(
         ),
     ] = None,
     data_dir: DataDirOrBackup = DEFAULT_DATA_DIR,
+    _as_json: Annotated[
+        bool, typer.Option("--json", help="What it prints is JSON with and without.")
+    ] = False,
 ) -> None:
     """Print dead letters as JSON lines.
 
@@ -196,7 +200,10 @@ def replay(
     with _letters(data_dir, wanted) as letters:
         planned = letters.plan(CATALOG, wanted, old_profiles=old_profiles)
     if planned is None or (ids and not planned.plan.messages and not planned.plan.left_out):
-        raise no(f"there are no such dead letters: {wanted}; see headgate deadletters list")
+        raise no(
+            f"there are no such dead letters: {wanted}; see headgate deadletters list",
+            as_json=as_json,
+        )
     carry_out(planned, data_dir, dry_run=dry_run, yes=yes, wait=not no_wait, as_json=as_json)
 
 
@@ -285,9 +292,17 @@ def _letter_lines(one: "Shown") -> Iterator[Line]:
         yield "(no longer kept)", ""
         return
     yield f"POST {one.url}", ""
-    yield _cut(one.request), ""
+    yield _request(one), ""
     yield f"answered {one.status}" if one.status else str(one.error), ""
     yield _cut(one.answer or "(empty)"), ""
+
+
+def _request(one: "Shown") -> str:
+    """The request; of a long one, which the row above has shared with others, only its size."""
+    request = one.request or ""
+    if len(request) <= _SHOWN_CHARACTERS or one.row is None:
+        return _cut(request)
+    return f"the row above among others, {len(request):,} characters; --json shows all"
 
 
 def _cut(text: str) -> str:

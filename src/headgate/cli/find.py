@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from headgate.records.stretches import Range
 
 OUTCOMES = ("delivered", "discarded", "failed", "pending")
-_WIDEST = 40
+_WIDEST = 30
+_MAY_BE_COMMON = ("user", "source", "destination", "outcome", "reason")
 
 From = Annotated[
     str | None, typer.Option("--from", help="Received at this time or later.", metavar="TIME")
@@ -45,7 +46,11 @@ Users = Annotated[
 ]
 Types = Annotated[
     list[str] | None,
-    typer.Option("--type", help="Of this call type, e.g. identify; may be repeated."),
+    typer.Option(
+        "--type",
+        help="Of this call type: identify, track, page, screen, group or alias; may be repeated.",
+        metavar="TYPE",
+    ),
 ]
 Events = Annotated[
     list[str] | None,
@@ -59,11 +64,19 @@ Ids = Annotated[
 ]
 Outcomes = Annotated[
     list[str] | None,
-    typer.Option("--outcome", help="With this outcome now; may be repeated."),
+    typer.Option(
+        "--outcome",
+        help="With this outcome now: delivered, discarded, failed or pending; may be repeated.",
+        metavar="OUTCOME",
+    ),
 ]
 Reasons = Annotated[
     list[str] | None,
-    typer.Option("--reason", help="With this reason now; may be repeated.", metavar="CODE"),
+    typer.Option(
+        "--reason",
+        help="With this reason now, e.g. refused; docs/outcomes.md has all; may be repeated.",
+        metavar="CODE",
+    ),
 ]
 
 
@@ -84,8 +97,8 @@ def find(
 ) -> None:
     """List the messages that fit, newest first.
 
-    One line for each destination of a message, with the outcome that it has there now:
-    delivered, discarded, failed or pending. Of several values of one option one has to fit, of
+    One line for each destination of a message, with the outcome that it has there now. What is
+    the same for all of them is said once, on top. Of several values of one option one has to fit, of
     several options all. TIME is ISO 8601; without a zone it is UTC.
 
     \b
@@ -94,6 +107,7 @@ def find(
     """
     from headgate.records.criteria import Criteria
     from headgate.records.find import find as search
+    from headgate.spec.reasons import DOOR_REASONS
 
     criteria = Criteria(
         received=received(since, to),
@@ -114,10 +128,17 @@ def find(
         print_lines(_lines(found.messages))
     if found.lost:
         say(f"{found.lost:,} messages could not be read, and may fit; see headgate audit.")
+    for one in found.refused:
+        say(f"{one} was refused at the door, so it is not in the log: see headgate trace {one}")
     if found.more:
         say(f"There are more than these {limit:,}; show them with --limit.")
-    elif not found.messages:
+    elif not found.messages and not found.refused:
         say(f"No message fits: {criteria}.")
+    if DOOR_REASONS.intersection(criteria.reasons):
+        say(
+            "Messages that the doors refuse for this reason are not in the log: headgate status"
+            " counts them, and headgate trace ID tells of one."
+        )
 
 
 # What the options mean
@@ -158,22 +179,26 @@ def naming_options() -> Iterator[None]:
 
 
 def _lines(messages: "list[Found]") -> Iterator[Line]:
-    heads = ("received", "message", "source", "what", "user", "destination", "outcome", "reason")
-    rows = [
-        (
-            one.received_at,
-            one.message_id,
-            one.source,
-            _cut(f"{one.type} {one.event}".strip()),
-            _cut(one.user_id),
-            one.destination,
-            one.outcome,
-            one.reason,
-        )
-        for one in messages
+    """What tells the messages apart; what they have in common stands above."""
+    if not messages:
+        return
+    columns = {
+        "received": [one.received_at for one in messages],
+        "what": [_cut(f"{one.type} {one.event}".strip()) for one in messages],
+        "user": [_cut(one.user_id) for one in messages],
+        "source": [one.source for one in messages],
+        "destination": [one.destination for one in messages],
+        "outcome": [one.outcome for one in messages],
+        "reason": [one.reason for one in messages],
+        "message": [one.message_id for one in messages],
+    }
+    common = [
+        name for name, cells in columns.items() if name in _MAY_BE_COMMON and len({*cells}) == 1
     ]
-    if rows:
-        yield from table(heads, rows)
+    if said := ", ".join(f"{name} {columns[name][0]}" for name in common if columns[name][0]):
+        yield f"All of {said}", ""
+    shown = [name for name in columns if name not in common]
+    yield from table(shown, zip(*(columns[name] for name in shown), strict=True))
 
 
 def _cut(text: str) -> str:

@@ -13,6 +13,7 @@ from headgate.cli.console import (
     DataDir,
     Line,
     no,
+    opened,
     print_json,
     print_lines,
     printable,
@@ -111,8 +112,9 @@ def delete(
 
     Nothing that was taken in from the user so far is sent any more, and within 24 hours it is
     erased: from the log, from recorded requests and dead letters, and from what was refused.
-    What stays is that there were messages, their ids and outcomes, and the record of the
-    deletion. Heap is asked to delete the user at every account whose destination has a
+    It says first how many messages of the user are held here; with none it is a deletion all the
+    same, since Heap may know the user. What stays is that there were messages, their ids and
+    outcomes, and the record of the deletion. Heap is asked to delete the user at every account whose destination has a
     deletionApiKey. What the user sends later is taken in, unless they are suppressed as well.
     Backups that were made before still hold the user. With --list USER the exit status is 1 when
     that user was never deleted.
@@ -126,15 +128,23 @@ def delete(
         _list_deletions(user, data_dir, as_json=as_json)
         return
     user = _checked(user)
+    held = _held(user, data_dir)
+    if not yes and _on_a_terminal() and not _confirmed(user, held):
+        raise no("nothing was changed")
     with _store(data_dir) as store:
-        if not yes and _on_a_terminal() and not _confirmed(user):
-            raise no("nothing was changed")
         deletion = store.delete(user, actor=_actor(), suppress=and_suppress)
     told = _tell(data_dir)
     if as_json:
-        print_json({"deletion": deletion.id, "user": user, "suppressed": and_suppress} | told)
+        found = {
+            "deletion": deletion.id,
+            "user": user,
+            "messages": held,
+            "suppressed": and_suppress,
+        }
+        print_json(found | told)
     what = (
         f"Deletion {deletion.id} of {user} is recorded; headgate delete --list shows how far it is."
+        f"\n{_held_text(user, held)}."
     )
     if not and_suppress:
         what += f"\nWhat {user} sends from now on is taken in, unless they are suppressed, too."
@@ -160,10 +170,28 @@ def _on_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _confirmed(user: str) -> bool:
+def _held(user: str, data_dir: Path) -> int:
+    from headgate.records.users import held_of
+
+    with opened(data_dir) as stored:
+        return held_of(stored, user)
+
+
+def _held_text(user: str, held: int) -> str:
+    if not held:
+        return f"No message of {user} is held here: check the spelling, or go by what Heap holds"
+    return (
+        f"1 message of {user} is held here"
+        if held == 1
+        else f"{held:,} messages of {user} are held here"
+    )
+
+
+def _confirmed(user: str, held: int) -> bool:
     """What is typed in answer to a question, which stands on stderr; anything but yes is no."""
     import sys
 
+    print(f"{printable(_held_text(user, held))}.", file=sys.stderr)
     print(f"Forget {printable(user)}? This cannot be undone. [y/N] ", end="", file=sys.stderr)
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -182,8 +210,10 @@ def _actor() -> str:
 
 def _store(data_dir: Path) -> "closing[SqlitePrivacyStore]":
     from headgate.clock import SystemClock
+    from headgate.stores import check_versions
     from headgate.workspace.sqlite_privacy import SqlitePrivacyStore
 
+    check_versions(data_dir)
     return closing(SqlitePrivacyStore(workspace_path(data_dir), SystemClock()))
 
 
@@ -226,7 +256,9 @@ def _print_suppressions(found: "list[Suppression]", *, as_json: bool) -> None:
         objects = [{"user": user, "since": since, "by": actor} for user, since, actor in rows]
         print_json({"suppressed": objects})
     else:
-        print_lines(table(("user", "since", "by"), rows))
+        print_lines(table(("user", "since", "by"), rows) if rows else ())
+    if not rows:
+        say("Nobody is suppressed.")
 
 
 def _print_changes(user: str, changes: "list[SuppressionChange]", *, as_json: bool) -> None:
@@ -252,6 +284,8 @@ def _list_deletions(user: str | None, data_dir: Path, *, as_json: bool) -> None:
         print_lines(_deletion_lines(found, asked))
     if user is not None and not found:
         raise no(f"{user} was never deleted")
+    if not found:
+        say("Nobody was ever deleted.")
 
 
 def _deletion_object(one: "Deletion", asked: "list[RemoteDeletion]") -> dict[str, Any]:
@@ -282,7 +316,8 @@ def _deletion_lines(
     rows = [
         (str(one.id), one.user_id, _iso(one.asked_at_ms), one.actor, _here(one)) for one in found
     ]
-    yield from table(("deletion", "user", "asked at", "by", "here"), rows)
+    if rows:
+        yield from table(("deletion", "user", "asked at", "by", "here"), rows)
     accounts = [
         (str(one.id), each.scope, each.state.value, _iso(each.at_ms), each.answer)
         for one in found

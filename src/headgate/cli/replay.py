@@ -1,6 +1,7 @@
 """`replay`: settled messages sent again, planned first, followed afterwards."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
@@ -29,7 +30,6 @@ from headgate.cli.find import (
     Events,
     From,
     Ids,
-    Outcomes,
     Reasons,
     Sources,
     To,
@@ -42,13 +42,21 @@ from headgate.cli.find import (
 
 if TYPE_CHECKING:
     from headgate.records.plan import Plan, Planned, Share
-    from headgate.records.replays import Progress
+    from headgate.records.replays import Became, Progress
     from headgate.records.stored import Stored
 
 _REPLAYABLE = ("delivered", "discarded", "failed")
 _LOOK_EVERY_S = 0.5
 _TELL_EVERY_S = 10.0
 
+Outcomes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--outcome",
+        help="With this outcome now: delivered, discarded or failed; may be repeated.",
+        metavar="OUTCOME",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only say what would be sent, and how long it takes.")
 ]
@@ -101,6 +109,9 @@ def replay(
     sent_by_page, suppressed. With --reason it takes what failed or was discarded for it.
     Delivered messages go again with --outcome delivered only. Ctrl-C leaves the replay going.
 
+    At the end it says what became of the messages. The exit status is 0 also when some failed
+    again: they are dead letters, and headgate deadletters list names them.
+
     \b
     Example:
       headgate replay --destination heap --from 2026-11-01 --to 2026-11-02 --dry-run
@@ -133,12 +144,13 @@ def replay(
     with opened(data_dir) as stored, naming_options():
         facts = stored.facts()
         if facts is None:
-            raise no(_NOTHING_YET.format(data_dir))
+            raise no(_NOTHING_YET.format(data_dir), as_json=as_json)
         with closing(facts):
             facts.freeze()
             planned = plan_of_log(stored, CATALOG, facts, criteria, old_profiles=old_profiles)
     if message_id and not planned.plan.messages and not planned.plan.left_out:
-        raise no(f"no message has the id {' or '.join(message_id)}; see headgate trace")
+        words = f"no message has the id {' or '.join(message_id)}; see headgate trace"
+        raise no(words, as_json=as_json)
     carry_out(planned, data_dir, dry_run=dry_run, yes=yes, wait=not no_wait, as_json=as_json)
 
 
@@ -208,6 +220,7 @@ def _follow(name: str, data_dir: Path) -> "list[Progress]":
         with opened(data_dir) as stored, _shown(name) as show:
             for found in _looks(stored, name):
                 show(sum(one.settled for one in found), sum(one.total for one in found))
+            found = _progress(stored, name, with_outcomes=True)
     except KeyboardInterrupt:
         say(f"\nReplay {name} goes on. See how far it is with headgate replay --list.")
         return found
@@ -226,19 +239,19 @@ def _looks(stored: "Stored", name: str) -> "Iterator[list[Progress]]":
 
     while True:
         running = answers(stored.data_dir)
-        found = [one for one in _progress(stored) if one.name == name and one.state != "waiting"]
+        found = [one for one in _progress(stored, name) if one.state != "waiting"]
         yield found
         if not running or all(one.state == "ended" for one in found):
             return
         sleep(_LOOK_EVERY_S)
 
 
-def _progress(stored: "Stored") -> "list[Progress]":
+def _progress(stored: "Stored", name: str = "", *, with_outcomes: bool = False) -> "list[Progress]":
     from headgate.records.replays import progress
 
     facts = stored.facts()
     with closing(facts) if facts else nullcontext():
-        return progress(stored, facts)
+        return progress(stored, facts, name=name, with_outcomes=with_outcomes)
 
 
 @contextmanager
@@ -263,8 +276,11 @@ def _ended(name: str, found: "list[Progress]") -> str:
     settled, total = (sum(getattr(one, field) for one in found) for field in ("settled", "total"))
     if any(one.state != "ended" for one in found):
         return f"The server has gone; replay {name} goes on from {settled:,} of {total:,} when it starts."
-    have = "has its outcome" if settled == 1 else "have their outcomes"
-    return f"Replay {name} has ended: {counted(settled)} {have}; see headgate status."
+    became = [one for each in found for one in each.outcomes]
+    where = "headgate status"
+    if any(one.outcome == "failed" for one in became):
+        where = "headgate deadletters list"
+    return f"Replay {name} has ended: {outcomes_text(became)}; see {where}."
 
 
 # For people
@@ -303,6 +319,18 @@ def _share_lines(share: "Share") -> Iterator[Line]:
     yield f"  time under the destination's limits: {duration_text(share.eta_seconds)}", ""
 
 
+def outcomes_text(became: "list[Became]") -> str:
+    """What became of the messages of a replay, the same outcomes at several destinations summed up."""
+    total: Counter[str] = Counter()
+    for one in became:
+        again = "failed again" if one.outcome == "failed" else one.outcome
+        total[f"{again} ({one.reason})" if one.reason else again] += one.messages
+    return (
+        ", ".join(f"{n:,} {what}" for what, n in total.most_common())
+        or "no outcome is on record any more"
+    )
+
+
 def counted(n: int) -> str:
     """So many messages, in words."""
     return "1 message" if n == 1 else f"{n:,} messages"
@@ -310,15 +338,23 @@ def counted(n: int) -> str:
 
 def _list(data_dir: Path, *, as_json: bool) -> None:
     with opened(data_dir) as stored:
-        found = _progress(stored)
+        found = _progress(stored, with_outcomes=True)
     if as_json:
         print_json({"replays": found})
         return
-    heads = ("replay", "asked at", "destination", "state", "settled", "of", "criteria")
-    rows = [
-        (one.name, one.asked_at, one.destination, one.state, one.settled, one.total, one.criteria)
-        for one in found
-    ]
-    print_lines(table(heads, rows) if rows else ())
-    if not rows:
+    print_lines(_list_lines(found))
+    if not found:
         say("There has been no replay.")
+
+
+def _list_lines(found: "list[Progress]") -> Iterator[Line]:
+    """A row for each replay at each destination, and below it which messages and what became of them."""
+    heads = ("replay", "destination", "state", "settled", "of")
+    rows = [(one.name, one.destination, one.state, one.settled, one.total) for one in found]
+    head, *lines = table(heads, rows)
+    if found:
+        yield head
+    for one, line in zip(found, lines, strict=True):
+        yield line
+        became = f": {outcomes_text(one.outcomes)}" if one.outcomes else ""
+        yield f"  {one.criteria}{became}", ""

@@ -60,7 +60,7 @@ def trace(
     with opened(data_dir) as stored:
         found = find(stored, CATALOG, message_id, source=source)
     if found.story is None:
-        raise no(_unknown(message_id, source, str(data_dir), found))
+        raise no(_unknown(message_id, source, str(data_dir), found), as_json=as_json)
     if as_json:
         print_json(found.story)
         return
@@ -107,7 +107,7 @@ class _Teller:
         yield from self._attempts(story.attempts)
         yield "", ""
         yield "As it came", "bold"
-        yield self._cut(arrival.raw), ""
+        yield self._cut(arrival.raw) or _without_body(arrival), ""
         if arrival.message is not None:
             yield "", ""
             yield "As it was read", "bold"
@@ -163,8 +163,15 @@ class _Teller:
         found = f"answered {attempt.status}" if attempt.status else attempt.error
         yield f"Attempt {attempt.number} to {attempt.destination}: {found}", "bold"
         yield f"  POST {attempt.url}", ""
-        yield f"  {self._cut(attempt.request)}", ""
+        yield f"  {self._request(attempt)}", ""
         yield f"  answer: {self._cut(attempt.answer) or '(empty)'}", ""
+
+    def _request(self, attempt: "Attempt") -> str:
+        """The request, or of a long one only what this message is in it."""
+        if self._full or len(attempt.request) <= _SHOWN_CHARACTERS or not attempt.row:
+            return self._cut(attempt.request)
+        size = f"{len(attempt.request):,} characters"
+        return f"… {self._cut(attempt.row)} … (its part of a request of {size}; --full shows all)"
 
     def _left_out(self, attempts: "list[Attempt]") -> "list[Attempt]":
         """Those in the middle, when they are many."""
@@ -183,6 +190,10 @@ def _place(arrival: "Arrival") -> str:
         return "refused at the door"
     held = "" if arrival.in_log else ", no longer in the log, kept as a dead letter"
     return f"number {arrival.position:,}{held}"
+
+
+def _without_body(arrival: "Arrival") -> str:
+    return "(erased)" if arrival.erased else "(the body is not kept)"
 
 
 def _attempts_text(n: int) -> str:

@@ -47,13 +47,19 @@ def apply(
       headgate apply headgate.yaml --data-dir /var/lib/headgate
     """
     from headgate.control import check_workspace, use_workspace
+    from headgate.stores import check_foreign, check_versions
 
     document = _checked(file)
+    check_foreign(data_dir)
+    check_versions(data_dir)
     if misfit := check_workspace(data_dir, document, timeout):
         if as_json:
             print_json({"version": None, "changes": [], "server": "refused", "trouble": misfit})
         raise no(f"the running server cannot use {file}, nothing was changed\n{misfit}")
+    is_new = not (data_dir / "workspace.db").exists()
     version, lines = _commit(document, data_dir)
+    if is_new:
+        say(f"{data_dir} is a new data directory.")
     why_not = use_workspace(data_dir, version, timeout)
     if as_json:
         state = "stopped" if why_not is None else "using" if not why_not else "trouble"

@@ -63,10 +63,15 @@ class Breaker:
         lasted_s: float,
         backoff_s: float,
         asked_s: float,
+        is_news: bool = True,
     ) -> None:
-        """A request of `lasted_s` could not be delivered; the destination asked to be left alone for `asked_s`."""
+        """A request of `lasted_s` could not be delivered; the destination asked to be left alone for `asked_s`.
+
+        It is no news, and opens nothing, when a message fails that had failed alone before.
+        """
         self.trouble = why
-        self._failures.append(frozenset(identities))
+        if is_news:
+            self._failures.append(frozenset(identities))
         if self.state is State.CLOSED and self._fails_for_several():
             self.state = State.FAILING
         if self.state is State.REFUSING:

@@ -44,10 +44,9 @@ class Spending:
 
     def reserve(self, rows: Mapping[str, int]) -> "Reservation":
         """Takes rows, counted by user, out of the budget: they are being sent."""
-        if not self.is_limited:
-            return Reservation(None, rows)
-        self._count(rows)
-        return Reservation(self, rows)
+        if self.is_limited:
+            self._count(rows)
+        return Reservation(self, rows, is_counted=self.is_limited)
 
     def remember(self, rows: Mapping[str, int], ended_s: float) -> None:
         """Rows that an earlier process sent."""
@@ -87,15 +86,18 @@ class Spending:
 
 
 class Reservation:
-    """The rows of one request that is under way, and the budget they were taken from, if there is one."""
+    """The rows of one request that is under way, and the budget they were taken from, if it has a limit."""
 
-    def __init__(self, spending: Spending | None, rows: Mapping[str, int]) -> None:
+    def __init__(
+        self, spending: Spending, rows: Mapping[str, int], *, is_counted: bool = True
+    ) -> None:
         self.spending = spending
         self.rows = rows
+        self.is_counted = is_counted
 
     def ended(self, now_s: float) -> None:
         """The request is over, whatever became of it."""
-        if self.spending is not None:
+        if self.is_counted:
             self.spending.ended(self.rows, now_s)
 
 

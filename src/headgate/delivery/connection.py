@@ -8,6 +8,7 @@ import msgspec
 from headgate.clock import Clock
 from headgate.delivery.budget import Spending
 from headgate.delivery.decoded import Decoded, DecodedLog
+from headgate.delivery.facts import Outcome
 from headgate.delivery.recorder import Recorder
 from headgate.delivery.routing import Removed, Router
 from headgate.delivery.transport import Transport
@@ -34,8 +35,9 @@ class Connection(msgspec.Struct):
 class Tools(msgspec.Struct):
     """What all couriers share.
 
-    `letter` gives the message that a dead letter of a destination kept, by its number. `withheld` says why
-    a user's message with this number must not go; "" when it may.
+    `letter` gives the message that a dead letter of a destination kept, by its number, and `outcome_before`
+    what had become of a message that is replayed. `withheld` says why a user's message with this number
+    must not go; "" when it may.
     """
 
     log: DecodedLog
@@ -44,4 +46,5 @@ class Tools(msgspec.Struct):
     clock: Clock
     chance: random.Random
     letter: Callable[[int, int], Decoded | None]
+    outcome_before: Callable[[int, int], tuple[Outcome, str, str] | None]
     withheld: Callable[[str, int], str]

@@ -14,7 +14,7 @@ the budget free.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -51,6 +51,7 @@ from headgate.delivery.taking_up import begun, replay_of, settled_now
 MAX_IN_FLIGHT = 4
 MAX_RETRYING = 3  # one is for what is new: retries that time out never take all
 MAX_REPLAYING = 2
+FRESH_PROBE_EVERY = 8
 _GIVE_UP_EVERY_S = 60.0
 _AGAIN_AFTER_ERROR_S = 60.0
 _ON_AFTER_ERROR_S = 5.0
@@ -83,6 +84,7 @@ class Courier:
         self._retrying: set[asyncio.Task[None]] = set()
         self._replaying: set[asyncio.Task[None]] = set()
         self._settings_changes = 0
+        self._goes_at_once = False
         self._probes = 0
         self._has_probed = not self.breaker.is_open
         self._gave_up_at_s = 0.0
@@ -102,6 +104,10 @@ class Courier:
         """How the destination is doing, and since when."""
         return self._ledger.standing
 
+    def expect(self, arriving: Mapping[str, int]) -> None:
+        """Profile writes that an earlier process has sent may take effect until these times, by user."""
+        self._intake.arriving = arriving
+
     def wake(self) -> None:
         """Something happened: new messages, an answer, other settings."""
         self._wake.set()
@@ -113,12 +119,13 @@ class Courier:
         """
         self.connection = self._intake.connection = connection
         self.breaker.probe_soon()
-        self.look_again()
+        self.look_again(at_once=True)
 
-    def look_again(self) -> None:
+    def look_again(self, *, at_once: bool = False) -> None:
         """Everything that waits is looked at once more: something that decides about messages has changed."""
         self._settings_changes += 1
-        self._intake.map_again()
+        self._goes_at_once = at_once
+        self._intake.map_again(at_once=at_once)
         self.wake()
 
     async def replay(self, request: ReplayRequest) -> None:
@@ -262,7 +269,7 @@ class Courier:
                 self._start(probe)
 
     def _probe(self, now_s: float) -> Batch | None:
-        """One of the two oldest messages that wait, in turn: one that always fails must not decide alone."""
+        """One of some messages in turn: one that always fails must not decide alone."""
         self._probes += 1
         batch = self._to_probe_with(now_s)
         if batch is None:
@@ -274,9 +281,10 @@ class Courier:
         return self._affordable(alone)
 
     def _to_probe_with(self, now_s: float) -> Batch | None:
-        """The oldest first, but those last for which one more failure would be the end.
+        """One that was never tried at first and now and then, for the others may be what always fails.
 
-        The first after a start is none that was asked to wait: an earlier process had its answer.
+        Of those that wait the oldest, but last those for which one more failure would be the end. The first
+        after a start is none that was asked to wait: an earlier process had its answer.
         """
         if not self._has_probed:
             first = self._fresh_probe(now_s) or self._waiting.take_due(now_s)
@@ -285,7 +293,7 @@ class Courier:
         next_ms = self._tools.clock.now_ms() + round(MAX_BACKOFF_S * 1000)
         with_time = self._waiting.oldest(2, lambda batch: not self._is_over(batch.oldest, next_ms))
         rank = self._probes % 2
-        if rank >= len(with_time):
+        if rank >= len(with_time) or self._probes % FRESH_PROBE_EVERY == 1:
             fresh = self._fresh_probe(now_s)
             if fresh is not None:
                 return fresh
@@ -335,7 +343,7 @@ class Courier:
         if changes != self._settings_changes:
             for part in parts:
                 self._wait(part)
-            self._intake.map_again()
+            self._intake.map_again(at_once=self._goes_at_once)
 
     def _allowed(self, part: Batch) -> Batch | None:
         """The part of a batch, as far as it may be attempted now; the rest waits."""
@@ -357,15 +365,16 @@ class Courier:
     async def _attempt(self, batch: Batch, reservation: Reservation) -> tuple[Attempt, Answer]:
         """One request and its answer; its rows count against the budget until 61 s after it ended."""
         clock, connection = self._tools.clock, self.connection
+        writes = connection.kind.endpoints[batch.endpoint].writes_profile
         try:
-            attempt_id = await self._ledger.starting(reservation)
+            attempt_id = await self._ledger.starting(reservation, writes_profiles=writes)
             started_ms = clock.now_ms()
             rows = [message.row for message in batch.messages()]
             request = connection.kind.request(batch.endpoint, rows, connection.destination.settings)
-            answer = await self._tools.transport.post(request)
+            answer = await self._tools.transport.send(request)
         finally:
             reservation.ended(clock.monotonic_s())
-        self._ledger.ended(attempt_id, reservation)
+        self._ledger.ended(attempt_id, reservation, writes_profiles=writes)
         attempt = Attempt(
             id=attempt_id,
             destination=connection.id,
@@ -406,6 +415,7 @@ class Courier:
         self.breaker.succeeded()
 
     def _reopened(self) -> None:
+        self._probes = 0
         self._waiting.release(self._tools.clock.monotonic_s())
 
     async def _settle(
@@ -458,6 +468,7 @@ class Courier:
                 lasted_s=(attempt.ended_at_ms - attempt.started_at_ms) / 1000,
                 backoff_s=backoff,
                 asked_s=asked,
+                is_news=len(batch) > 1 or attempts == 1,
             )
         return max(backoff, asked)
 

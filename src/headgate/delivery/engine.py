@@ -19,7 +19,7 @@ from headgate.delivery.connection import Connection, Tools
 from headgate.delivery.courier import Courier
 from headgate.delivery.decoded import Decoded, DecodedLog
 from headgate.delivery.erasing import Without
-from headgate.delivery.facts import Facts, Standing
+from headgate.delivery.facts import REPLAYED, Facts, Outcome, Standing
 from headgate.delivery.letters import unsealed
 from headgate.delivery.owing import Owing
 from headgate.delivery.progress import Progress
@@ -28,7 +28,7 @@ from headgate.delivery.replays import ReplayRequest
 from headgate.delivery.routing import Removed, Router
 from headgate.delivery.store import SPENDING_KEPT_MS, DeliveryStore
 from headgate.delivery.taking_up import reopened
-from headgate.delivery.transport import Transport
+from headgate.delivery.transport import LONGEST_ATTEMPT_S, Transport
 from headgate.destinations.interface import Budget
 from headgate.destinations.interface import Destination as Kind
 from headgate.eventlog.interface import LogReader
@@ -48,7 +48,8 @@ class DestinationStatus(msgspec.Struct, frozen=True):
     """How one destination is doing.
 
     `pending` messages were read, `unread` ones are still to be looked at, `replaying` are sent again.
-    `drain_s` is how long all of them take under the budget; None when nothing limits it.
+    `drain_s` is how long all of them take under the budget, with those of the destinations that share it;
+    None when nothing limits it.
     """
 
     slug: str
@@ -96,9 +97,11 @@ class Delivery:
             clock=clock,
             chance=chance,
             letter=self._letter,
+            outcome_before=self._outcome_before,
             withheld=withheld,
         )
         self._spending: dict[str, Spending] = {}
+        self._arriving: dict[str, dict[str, int]] = {}  # by scope and user: until when
         self._couriers: dict[int, Courier] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._on_the_side: set[asyncio.Task[None]] = set()
@@ -152,6 +155,8 @@ class Delivery:
 
     async def erase_users(self, cutoffs: Mapping[str, int], without: Without) -> None:
         """Erases what is recorded of users' messages up to their cutoffs; durable when it returns."""
+        for courier in self._couriers.values():
+            courier.breaker.trouble = courier.breaker.trouble.partition(":")[0]
         await self._recorder.run(lambda store: store.erase_users(cutoffs))
         at: int | None = 0
         while at is not None:
@@ -232,6 +237,7 @@ class Delivery:
         }
         standing = self._store.standings().get(connection.id, _NEVER_IN_TROUBLE)
         courier = Courier(connection, self._tools, progress, replays, retries, standing)
+        courier.expect(self._arriving.get(connection.spending.budget.scope, {}))
         self._couriers[connection.id] = courier
         self._tasks[connection.id] = asyncio.get_running_loop().create_task(
             courier.run(), name=f"courier {connection.destination.slug}"
@@ -284,11 +290,21 @@ class Delivery:
         for spent in self._store.spending_since(now_ms - SPENDING_KEPT_MS):
             ended_s = now_s - max(0, now_ms - spent.ended_at_ms) / 1000
             self._spending_of(spent.scope).remember(spent.rows, ended_s)
+            if spent.writes_profiles and spent.ended_at_ms > now_ms:
+                until_ms = min(spent.ended_at_ms, now_ms + round(LONGEST_ATTEMPT_S * 1000))
+                arriving = self._arriving.setdefault(spent.scope, {})
+                arriving |= {user: max(until_ms, arriving.get(user, 0)) for user in spent.rows}
 
     def _letter(self, destination: int, seq: int) -> Decoded | None:
         """The message as a dead letter kept it."""
         letter = unsealed(self._store.dead_letter_message(destination, seq))
         return Decoded(seq, letter.envelope, letter.raw, letter.given_id) if letter else None
+
+    def _outcome_before(self, destination: int, seq: int) -> tuple[Outcome, str, str] | None:
+        """What had become of a message before it was to be sent again."""
+        found = self._store.outcomes_of(destination, seq)
+        before = [one for one in found if one.outcome != REPLAYED]
+        return (before[-1].outcome, before[-1].reason, before[-1].detail) if before else None
 
     def _to_replay(self, request: ReplayRequest, destination: int) -> Courier | None:
         """The courier for a destination of the request, if it has something to do."""
@@ -324,21 +340,36 @@ class Delivery:
 
     def _status(self, courier: Courier) -> DestinationStatus:
         progress, replays = courier.progress, courier.replays
-        pending = progress.pending - replays.being_sent
-        unread = max(0, self._log.last_seq() - progress.read_to)
         return DestinationStatus(
             slug=courier.name,
             state=courier.standing.state,
             trouble=courier.breaker.trouble or self._recorder.trouble,
             since_ms=courier.standing.since_ms,
             cursor=progress.cursor,
-            pending=pending,
-            unread=unread,
+            pending=_pending(courier),
+            unread=self._unread(courier),
             replaying=replays.left,
-            drain_s=courier.connection.spending.drain_s(
-                pending + unread + replays.left, progress.parked.longest()
-            ),
+            drain_s=self._drain_s(courier.connection.spending),
         )
+
+    def _drain_s(self, spending: Spending) -> float | None:
+        """How long everything takes that goes out of one budget, whichever destination it is for."""
+        sharing = [
+            one
+            for one in self._couriers.values()
+            if one.connection.spending is spending and not one.connection.is_removed
+        ]
+        rows = (_pending(one) + self._unread(one) + one.replays.left for one in sharing)
+        longest = max((one.progress.parked.longest() for one in sharing), default=0)
+        return spending.drain_s(sum(rows), longest)
+
+    def _unread(self, courier: Courier) -> int:
+        return max(0, self._log.last_seq() - courier.progress.read_to)
+
+
+def _pending(courier: Courier) -> int:
+    """Live messages that were read; what is sent again counts elsewhere."""
+    return courier.progress.pending - courier.replays.being_sent
 
 
 def _erase_some(

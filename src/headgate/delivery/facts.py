@@ -94,13 +94,15 @@ class Spent(msgspec.Struct, frozen=True):
     """Rows by user that an attempt took out of a budget; they count until 61 s after it ended.
 
     Recorded when the attempt starts, with the latest moment at which it can end, and again when it has
-    ended; the later one replaces the earlier.
+    ended; the later one replaces the earlier. An attempt that writes profiles is recorded without any
+    limit too: until it has ended, what it carries may still take effect.
     """
 
     attempt_id: int
     scope: str
     ended_at_ms: int
     rows: dict[str, int]
+    writes_profiles: bool = False
 
 
 class Facts(msgspec.Struct):

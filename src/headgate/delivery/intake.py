@@ -14,7 +14,7 @@ and the replayed events, in a lane of their own, begin when the writes have thei
 import heapq
 import logging
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import count
 
@@ -41,12 +41,14 @@ _FED_AT_ONCE = 1_000
 _REPLAYED_AT_ONCE = 500
 _READ_AGAIN_AT_ONCE = 5_000
 _MAX_RESTORED_TOGETHER = 1_000
-_ENOUGH_WAITING = 1_000
+_RESTED_AT_ONCE = 50
+_NEARLY_S = 1.0
 _CURSOR_EVERY = 10_000
 
 log = logging.getLogger("headgate.delivery")
 
 _Why = tuple[Outcome, str, str]
+_WITHHELD: tuple[_Why, ...] = ((DISCARDED, "erased", ""), (DISCARDED, "suppressed", ""))
 _Place = tuple[
     Lane, bool, bool
 ]  # the lane, whether it is parked, whether it stands behind the others
@@ -77,6 +79,7 @@ class Intake:
         self._rests = count()
         self._recorded_cursor = progress.cursor
         self._interrupted = False
+        self.arriving: Mapping[str, int] = {}
 
     @property
     def is_full(self) -> bool:
@@ -162,19 +165,27 @@ class Intake:
                         break
             except BrokenBlock as broken:
                 after_seq = broken.last_seq
-        return Writes.of(found).of_owners(writes)
+        seqs = np.array([seq for seq, _ in found], np.int64)
+        owners = np.array([owner for _, owner in found], np.uint64)
+        return Writes.of(seqs, owners).of_owners(writes)
 
     # making room
 
-    def map_again(self) -> None:
-        """What waits, in lanes, parked or for retry, is read once more under the settings that hold now."""
-        for batch in self.waiting.drain():
-            for run in batch.runs:
-                self.lanes.put_back(run.lane, run.messages)
+    def map_again(self, *, at_once: bool = False) -> None:
+        """What waits, in lanes, parked or for retry, is read once more under the settings that hold now.
+
+        What waits for its next attempt goes on waiting, unless all may be attempted `at_once`.
+        """
+        clock = self._tools.clock
+        seqs = array("q")
+        for at_s, batch in self.waiting.drain():
+            due_at_ms = clock.now_ms() + round((at_s - clock.monotonic_s()) * 1000)
+            self._forget(list(batch.messages()), 0 if at_once else due_at_ms)
+            seqs.extend(batch.seqs)
             self.lanes.release(batch.lanes)
-        waiting = [one for tail in self.lanes.shorten(0).values() for one in tail]
-        self._forget(waiting)
-        seqs = array("q", (one.seq for one in waiting))
+        for tail in self.lanes.shorten(0).values():
+            self._forget(tail)
+            seqs.extend(one.seq for one in tail)
         seqs.extend(self.progress.parked.drain())
         self.progress.ask_again(self.replays.put_back(np.sort(np.array(seqs, np.int64))))
         self._hungry.clear()
@@ -210,10 +221,8 @@ class Intake:
         return all(map(self.lanes.is_behind, batch.lanes))
 
     def next_rested_s(self) -> float | None:
-        """When the next parked message is due that waits for its retry; None when none may be read."""
-        if not self._resting or len(self.waiting) >= _ENOUGH_WAITING:
-            return None
-        return self._resting[0][0]
+        """When the next parked message is due that waits for its retry; None when there is none."""
+        return self._resting[0][0] if self._resting else None
 
     def _more_than_half_full(self) -> bool:
         return (
@@ -294,11 +303,26 @@ class Intake:
         return lane_of
 
     def _wake_rested(self, now_s: float) -> None:
-        """Parked messages that are due for their next attempt may be read, as long as few others wait."""
-        room = _ENOUGH_WAITING - len(self.waiting)
-        while room > 0 and self._resting and self._resting[0][0] <= now_s:
-            self._hungry[heapq.heappop(self._resting)[2]] = None
-            room -= 1
+        """Parked messages whose next attempt is due may be read, some at a time, when it is their turn.
+
+        For their sake others are parked that are due later.
+        """
+        if not self._resting or self._resting[0][0] > min(now_s, self.waiting.next_s() or now_s):
+            return
+        if self._more_than_half_full() and not self._make_way(self._resting[0][0]):
+            return
+        for _ in range(_RESTED_AT_ONCE):
+            if self._resting and self._resting[0][0] <= now_s:
+                self._hungry[heapq.heappop(self._resting)[2]] = None
+
+    def _make_way(self, at_s: float) -> bool:
+        """Parks some of what is due later than this; False when there is nothing."""
+        late = self.waiting.take_latest(_RESTED_AT_ONCE)
+        for early in (one for one in late if one[0] <= at_s + _NEARLY_S):
+            self.waiting.add(early[1], early[0])
+        later = [one for one in late if one[0] > at_s + _NEARLY_S]
+        self._rest(later)
+        return bool(later)
 
     def _may_feed(self, lane: Lane, behind: bool, replayed: int) -> bool:
         if not self.connection.spending.room_for(user_of(lane), 1, behind=behind):
@@ -407,6 +431,8 @@ class Intake:
         for one in map(self._with_letter, messages):
             row = self._row(one)
             why = row if isinstance(row, tuple) else self._given_up(one, one.seq in replayed)
+            if why in _WITHHELD and one.seq in replayed:
+                why = self._tools.outcome_before(self.connection.id, one.seq) or why
             if why is not None:
                 settled.setdefault(why, []).append(one.seq)
                 letters += self._dead_letters(one, row, why)
@@ -476,7 +502,7 @@ class Intake:
         """Puts the message into its lane; under `restored` when it goes on waiting for its next attempt."""
         assert one.message is not None
         pending = Pending(one.seq, row, one.message["messageId"])
-        retry = self._retries.pop(one.seq, None)
+        retry = self._not_before(row.identity, self._retries.pop(one.seq, None))
         if retry is not None:
             pending.attempts, pending.first_attempt_ms = retry.attempts, retry.first_attempt_ms
             if retry.due_at_ms and self.lanes.hold(lane, behind=behind):
@@ -485,11 +511,18 @@ class Intake:
                 return
         self.lanes.add(pending, lane, behind=behind)
 
+    def _not_before(self, user: str, retry: Retry | None) -> Retry | None:
+        """No attempt while an older write of the user, sent before a kill, may still take effect."""
+        until_ms = self.arriving.get(user, 0)
+        if until_ms <= self._tools.clock.now_ms():
+            return retry
+        attempts, first_attempt_ms, due_at_ms = retry or (0, 0, 0)
+        return Retry(attempts, first_attempt_ms, max(due_at_ms, until_ms))
+
     def _wait_as_before(self, restored: dict[tuple[Retry, str], list[Run]]) -> None:
         clock = self._tools.clock
         for (retry, endpoint), runs in restored.items():
-            wait_s = (retry.due_at_ms - clock.now_ms()) / 1000
-            wait_s = max(0.0, min(wait_s, MAX_RETRY_AFTER_S))
+            wait_s = min((retry.due_at_ms - clock.now_ms()) / 1000, MAX_RETRY_AFTER_S)
             together = max(
                 1, _MAX_RESTORED_TOGETHER >> retry.attempts
             )  # they had been halved so often

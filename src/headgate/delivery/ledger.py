@@ -6,7 +6,7 @@ Whoever waits for one of the coroutines goes on once the facts are durable.
 import asyncio
 import logging
 
-from headgate.delivery.breaker import Breaker, State
+from headgate.delivery.breaker import Breaker
 from headgate.delivery.budget import Reservation
 from headgate.delivery.connection import Tools
 from headgate.delivery.dead_letters import dead_letter
@@ -43,22 +43,25 @@ class Ledger:
         self._clock = tools.clock
         self._intake = intake
         self._breaker = breaker
+        self._told = breaker.state
         self._spent: list[Spent] = []
 
-    async def starting(self, reservation: Reservation) -> int:
+    async def starting(self, reservation: Reservation, *, writes_profiles: bool) -> int:
         """The number of an attempt that is about to be made; what it may cost is remembered from now on.
 
-        Before it is durable nothing may be sent, or a kill could make the next process exceed the limits.
+        Before it is durable nothing may be sent, or a kill could make the next process exceed the limits,
+        or overtake a profile write that is still on its way.
         """
         attempt_id = self._recorder.next_attempt_id()
-        self._spend(attempt_id, reservation, round(LONGEST_ATTEMPT_S * 1000))
+        longest_ms = round(LONGEST_ATTEMPT_S * 1000)
+        self._spend(attempt_id, reservation, longest_ms, writes_profiles=writes_profiles)
         if self._spent:
             await self._recorded(Facts())
         return attempt_id
 
-    def ended(self, attempt_id: int, reservation: Reservation) -> None:
-        """The attempt's rows count for a minute from now."""
-        self._spend(attempt_id, reservation, 0)
+    def ended(self, attempt_id: int, reservation: Reservation, *, writes_profiles: bool) -> None:
+        """The attempt's rows count for a minute from now, and are on their way no longer."""
+        self._spend(attempt_id, reservation, 0, writes_profiles=writes_profiles)
 
     async def attempted(self, attempt: Attempt) -> None:
         """The attempt settled nothing; its messages are sent again in parts."""
@@ -109,10 +112,10 @@ class Ledger:
             seqs=sorted(message.seq for message in messages),
             attempt_id=attempt.id,
         )
-        facts = self._intake.replays.settled(settled.seqs, outcome)
-        facts.settled.append(settled)
+        facts = Facts(settled=[settled])
         if outcome == FAILED:
             facts.dead_letters = self._dead_letters(messages, settled)
+        facts.add(self._intake.replays.settled(settled.seqs, outcome))
         self._intake.progress.closed(settled.seqs)
         facts.cursors = self._intake.cursor()
         return facts
@@ -136,31 +139,36 @@ class Ledger:
             for (attempts, first_ms), seqs in alike.items()
         ]
 
-    def _spend(self, attempt_id: int, reservation: Reservation, longest_ms: int) -> None:
-        if reservation.spending is not None:
-            scope = reservation.spending.budget.scope
+    def _spend(
+        self, attempt_id: int, reservation: Reservation, longest_ms: int, *, writes_profiles: bool
+    ) -> None:
+        if reservation.is_counted or writes_profiles:
+            scope, rows = reservation.spending.budget.scope, dict(reservation.rows)
             ended_at_ms = self._clock.now_ms() + longest_ms
-            self._spent.append(Spent(attempt_id, scope, ended_at_ms, dict(reservation.rows)))
+            self._spent.append(Spent(attempt_id, scope, ended_at_ms, rows, writes_profiles))
 
     def _stands(self) -> Standing | None:
         """What people see now, when that has changed."""
         before, breaker = self.standing, self._breaker
+        self._tell()
         if (before.state, before.trouble) == (breaker.shown, breaker.trouble):
             return None
-        since_ms = before.since_ms
-        if before.state != breaker.shown:
-            since_ms = self._clock.now_ms()
-            self._tell()
+        is_new = before.state != breaker.shown
+        since_ms = self._clock.now_ms() if is_new else before.since_ms
         self.standing = Standing(breaker.shown.value, breaker.trouble, since_ms)
         return self.standing
 
     def _tell(self) -> None:
-        """One line for the log, without what the destination answered."""
-        slug, shown = self._intake.connection.destination.slug, self._breaker.shown
-        if shown is State.CLOSED:
-            log.info("%s: delivering again", slug)
+        """A line for the log when everything stops or goes on, without what the destination answered."""
+        breaker, slug = self._breaker, self._intake.connection.destination.slug
+        if breaker.state is self._told:
+            return
+        self._told = breaker.state
+        if breaker.is_open:
+            why = breaker.trouble.partition(":")[0]
+            log.warning("%s: %s (%s); its messages wait", slug, breaker.state, why)
         else:
-            log.warning("%s: %s (%s)", slug, shown, self._breaker.trouble.partition(":")[0])
+            log.info("%s: delivering again", slug)
 
     def _record(self, facts: Facts) -> "asyncio.Future[None]":
         facts.spent += self._spent

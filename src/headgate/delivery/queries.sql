@@ -96,7 +96,8 @@ FROM waiting WHERE destination = :destination AND last_seq > :seq ORDER BY id;
 
 -- name: add_spending
 -- What an attempt takes out of a budget; once more when it has ended.
-INSERT OR REPLACE INTO spending (attempt_id, scope, ended_at_ms, rows) VALUES (?, ?, ?, ?);
+INSERT OR REPLACE INTO spending (attempt_id, scope, ended_at_ms, rows, writes_profiles)
+VALUES (?, ?, ?, ?, ?);
 
 -- name: forget_spending
 -- What no longer counts against any budget.
@@ -104,7 +105,7 @@ DELETE FROM spending WHERE ended_at_ms < ?;
 
 -- name: spending_since
 -- What the budgets have to remember across a restart.
-SELECT attempt_id, scope, ended_at_ms, rows
+SELECT attempt_id, scope, ended_at_ms, rows, writes_profiles
 FROM spending WHERE ended_at_ms >= :since_ms ORDER BY ended_at_ms;
 
 -- name: settled_around
@@ -149,6 +150,10 @@ WHERE (:destination IS NULL OR destination = :destination)
   AND (:from_ms IS NULL OR at_ms >= :from_ms)
   AND (:to_ms IS NULL OR at_ms < :to_ms)
 ORDER BY at_ms DESC, seq DESC;
+
+-- name: dead_letter_counts
+-- How many there are.
+SELECT destination, count(*) FROM dead_letter GROUP BY destination;
 
 -- name: dead_letter_reason
 -- Why it was given up on.
@@ -213,6 +218,20 @@ UPDATE attempt SET request = :request, answer = x'', error = '' WHERE id = :id;
 -- name: erase_details
 -- What was said of its messages may have, too.
 UPDATE settled SET detail = '' WHERE attempt_id = :id AND detail <> '';
+
+-- name: erase_bare_details
+-- What was said of messages that were given up on without a request of their own may quote an answer.
+UPDATE settled SET detail = ''
+WHERE attempt_id IS NULL AND detail <> '' AND outcome = 'failed' AND first_seq <= :seq;
+
+-- name: erase_troubles
+-- A destination's trouble quotes its last answer: only what kind it was stays.
+UPDATE standing SET trouble = substr(trouble, 1, instr(trouble, ':') - 1)
+WHERE instr(trouble, ':') > 0;
+
+-- name: erase_criteria
+-- A replay may have been asked for by the user's name.
+UPDATE replay SET criteria = 'of a user who was deleted since' WHERE instr(criteria, :user_id) > 0;
 
 -- name: all_spending
 -- What the budgets remember, by user.

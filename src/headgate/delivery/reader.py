@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import zstandard
 
-from headgate.delivery.facts import DeadLetter, Replay, Spent, Standing
+from headgate.delivery.facts import DeadLetter, Outcome, Replay, Spent, Standing
 from headgate.delivery.fold import Folded, Seqs
 from headgate.delivery.positions import runs, unpack
 from headgate.queries import connect_read_only, load_migrations, load_queries, schema_version
@@ -52,7 +52,7 @@ class TracedAttempt(NamedTuple):
 class TracedOutcome(NamedTuple):
     """An outcome that a certain message was given."""
 
-    outcome: str
+    outcome: Outcome
     reason: str
     detail: str
     at_ms: int
@@ -129,11 +129,11 @@ class DeliveryReader:
 
     def spending_since(self, since_ms: int) -> Iterator[Spent]:
         """What requests that ended at `since_ms` or later took out of the budgets."""
-        for attempt_id, scope, ended_at_ms, rows in self._db.execute(
+        for attempt_id, scope, ended_at_ms, rows, writes in self._db.execute(
             _SQL["spending_since"], {"since_ms": since_ms}
         ):
             by_user = msgspec.msgpack.decode(rows, type=dict[str, int])
-            yield Spent(attempt_id, scope, ended_at_ms, by_user)
+            yield Spent(attempt_id, scope, ended_at_ms, by_user, bool(writes))
 
     # one message
 
@@ -227,6 +227,10 @@ class DeliveryReader:
             "to_ms": to_ms,
         }
         return (DeadLetter(*row) for row in self._db.execute(_SQL["dead_letters"], asked))
+
+    def dead_letter_counts(self) -> dict[int, int]:
+        """By destination: how many dead letters there are."""
+        return dict(self._db.execute(_SQL["dead_letter_counts"]))
 
     def dead_letter_message(self, destination: int, seq: int) -> bytes:
         """The message of a dead letter, as `letters.py` seals it; empty when there is none."""

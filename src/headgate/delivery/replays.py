@@ -10,8 +10,8 @@ users: those up to `planned_to` are in the request, those after it are found whe
 Of a message only its number is kept here, and of a profile write a hash of its user: 22 bytes at most.
 """
 
+from array import array
 from collections import Counter
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -72,10 +72,10 @@ class Writes(msgspec.Struct, frozen=True):
     owners: Owners
 
     @classmethod
-    def of(cls, found: Sequence[tuple[int, int]]) -> "Writes":
-        """Numbers with their users' hashes, in any order."""
-        seqs, first = np.unique(np.array([seq for seq, _ in found], np.int64), return_index=True)
-        return cls(seqs, np.array([owner for _, owner in found], np.uint64)[first])
+    def of(cls, seqs: Seqs, owners: Owners) -> "Writes":
+        """Numbers with their users' hashes, in any order, each perhaps more than once."""
+        found, first = np.unique(seqs, return_index=True)
+        return cls(found, owners[first])
 
     def __len__(self) -> int:
         return len(self.seqs)
@@ -101,13 +101,11 @@ class Taken(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, wanted: Wanted) -> "Taken":
         """The messages of a request, each once; what is both is a profile write."""
-        writes = Writes.of(
-            [
-                (seq, owner_of(identity))
-                for identity, positions in wanted.writes.items()
-                for seq in unpack(positions)
-            ]
-        )
+        seqs, owners = array("q"), array("Q")
+        for identity, positions in wanted.writes.items():
+            seqs.extend(unpack(positions))
+            owners.extend([owner_of(identity)] * (len(seqs) - len(owners)))
+        writes = Writes.of(np.array(seqs, np.int64), np.array(owners, np.uint64))
         return cls(writes, np.setdiff1d(_numbers(wanted.events), writes.seqs))
 
     def __len__(self) -> int:
@@ -120,9 +118,11 @@ class Taken(msgspec.Struct, frozen=True):
 
     def joined_by(self, later: Writes) -> "Taken":
         """These and some profile writes more."""
-        seqs, first = np.unique(np.concatenate((self.writes.seqs, later.seqs)), return_index=True)
-        owners = np.concatenate((self.writes.owners, later.owners))[first]
-        return Taken(Writes(seqs, owners), np.setdiff1d(self.events, seqs))
+        writes = Writes.of(
+            np.concatenate((self.writes.seqs, later.seqs)),
+            np.concatenate((self.writes.owners, later.owners)),
+        )
+        return Taken(writes, np.setdiff1d(self.events, writes.seqs))
 
     def only(self, seqs: Seqs) -> "Taken":
         """Those that are among these numbers."""
@@ -289,7 +289,7 @@ class Replays:
     def being_sent(self) -> int:
         """How many were read and are not settled again."""
         found = (positions.states > _TO_READ for positions in (self._writes, *self._events))
-        return sum(map(np.count_nonzero, found))
+        return sum(int(np.count_nonzero(read)) for read in found)
 
     # order
 

@@ -91,10 +91,11 @@ CREATE INDEX waiting_by_seq ON waiting (destination, last_seq);
 -- Rows by user (msgpack) that an attempt took out of a budget; they count until 61 s after `ended_at_ms`,
 -- which is the latest possible moment while the attempt is under way.
 CREATE TABLE spending (
-    attempt_id  INTEGER PRIMARY KEY,
-    scope       TEXT    NOT NULL,
-    ended_at_ms INTEGER NOT NULL,
-    rows        BLOB    NOT NULL
+    attempt_id      INTEGER PRIMARY KEY,
+    scope           TEXT    NOT NULL,
+    ended_at_ms     INTEGER NOT NULL,
+    rows            BLOB    NOT NULL,
+    writes_profiles INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Failed messages with their own bytes, which outlive the log: the row as it was sent last, and the

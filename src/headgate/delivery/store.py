@@ -94,6 +94,9 @@ class DeliveryStore(DeliveryReader):
         with self._transaction():
             letters = [{"user_id": user, "seq": seq} for user, seq in cutoffs.items()]
             self._db.executemany(_SQL["erase_letters"], letters)
+            self._db.executemany(_SQL["erase_criteria"], letters)
+            self._db.execute(_SQL["erase_bare_details"], {"seq": max(cutoffs.values())})
+            self._db.execute(_SQL["erase_troubles"])
             for attempt_id, packed in self._db.execute(_SQL["all_spending"]).fetchall():
                 rows = msgspec.msgpack.decode(packed, type=dict[str, int])
                 kept = msgspec.msgpack.encode(renamed(rows, cutoffs))
@@ -200,7 +203,8 @@ class DeliveryStore(DeliveryReader):
         for spent in facts.spent:
             rows = msgspec.msgpack.encode(spent.rows)
             self._db.execute(
-                _SQL["add_spending"], (spent.attempt_id, spent.scope, spent.ended_at_ms, rows)
+                _SQL["add_spending"],
+                (spent.attempt_id, spent.scope, spent.ended_at_ms, rows, spent.writes_profiles),
             )
         if facts.spent:
             oldest_ms = facts.spent[0].ended_at_ms - SPENDING_KEPT_MS

@@ -23,9 +23,6 @@ class Transport(Protocol):
     async def send(self, request: Request) -> Answer:
         """The answer; status 0 with the error in words when there was none in time."""
 
-    async def post(self, request: Request) -> Answer:
-        """The same."""
-
     async def close(self) -> None:
         """Close every connection."""
 
@@ -64,13 +61,29 @@ class HttpTransport:
         except TimeoutError:
             return Answer(0, error=f"no answer within {ATTEMPT_TIMEOUT_S:g} s")
         except (aiohttp.ClientError, OSError, ValueError, EOFError) as error:
-            return Answer(0, error=f"{type(error).__name__}: {error}"[:500])
-
-    post = send
+            return Answer(0, error=_in_words(error)[:500])
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+def _in_words(error: Exception) -> str:
+    """What kept the answer away, for people."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"the host {error.host} cannot be found"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"the certificate of {error.host} is not accepted: {error.certificate_error}"
+        case aiohttp.ClientConnectorError():
+            why = error.os_error.strerror or error.os_error
+            return f"cannot connect to {error.host}:{error.port}: {why}"
+        case aiohttp.ServerDisconnectedError():
+            return "the connection was closed without an answer"
+        case aiohttp.ClientOSError():
+            return f"the connection broke: {error.strerror or error}"
+        case _:
+            return f"{type(error).__name__}: {error}"
 
 
 async def _some_of_the_body(response: aiohttp.ClientResponse) -> bytes:
@@ -100,8 +113,6 @@ class FakeTransport:
         self.journal.append(request)
         answer = self._answer(request)
         return answer if isinstance(answer, Answer) else await answer
-
-    post = send
 
     async def close(self) -> None:
         """Nothing to close."""

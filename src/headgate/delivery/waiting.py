@@ -63,7 +63,7 @@ class WaitingList:
         self._heap = [_Due(now_s, due.oldest_seq, due.batch) for due in self._heap]
         heapq.heapify(self._heap)
 
-    def drain(self) -> Iterator[Batch]:
-        """Takes every batch out."""
+    def drain(self) -> Iterator[tuple[float, Batch]]:
+        """Takes every batch out, with when it is due."""
         waiting, self._heap = self._heap, []
-        return (due.batch for due in waiting)
+        return ((due.at_s, due.batch) for due in waiting)

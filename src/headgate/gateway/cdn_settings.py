@@ -5,7 +5,7 @@ arrives twice. The shape, and what each library makes of it, was learned from th
 https://github.com/segmentio/analytics-next/blob/master/packages/browser/src/browser/settings.ts
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from headgate.destinations.catalog import CATALOG
@@ -19,6 +19,9 @@ Settings = dict[str, Any]
 _PAGE_SETTINGS = {"heap": page_settings}  # by metadataId: what can run in a page
 _DEVICE = "device"
 _SEGMENT = "Segment.io"
+# A request that outlives its page: what a click tells that leads away. A browser refuses more than
+# 64 KiB of such requests at a time, and analytics.js then tries again.
+_LEAVING_A_PAGE = {"deliveryStrategy": {"config": {"keepalive": True}}}
 
 
 def settings_for(
@@ -26,11 +29,11 @@ def settings_for(
 ) -> Settings:
     """The settings for a source's write key. `versions` of integrations for the page, by metadataId.
 
-    Only a website loads destinations, and of a kind only the first in device mode: there is one Heap
-    in a page. The others are named as unbundled, which means that the server delivers to them.
+    Only a website loads destinations, of each kind the one in device mode: the workspace allows one
+    enabled. The others are named as unbundled, which means that the server delivers to them.
     """
     enabled = [one for one in workspace.destinations_of(source.slug) if one.enabled]
-    in_page = _first_of_each_kind(one for one in enabled if _runs_in_page(one, source))
+    in_page = {CATALOG[one.metadata_id].name: one for one in enabled if _runs_in_page(one, source)}
     cloud = sorted({CATALOG[one.metadata_id].name for one in enabled} - in_page.keys())
     listed = {name: _bundled(one, versions) for name, one in in_page.items()}
     if source.type == MOBILE:  # these libraries count as unbundled what is listed and not installed
@@ -40,6 +43,7 @@ def settings_for(
         "addBundledMetadata": True,
         "unbundledIntegrations": [] if source.type == MOBILE else cloud,
         "maybeBundledConfigIds": {name: [one.slug] for name, one in in_page.items()},
+        **({} if source.type == MOBILE else _LEAVING_A_PAGE),
     }
     return {
         "integrations": listed,
@@ -76,13 +80,6 @@ def _runs_in_page(destination: Destination, source: Source) -> bool:
         and destination.connection_mode == _DEVICE
         and destination.metadata_id in _PAGE_SETTINGS
     )
-
-
-def _first_of_each_kind(destinations: Iterable[Destination]) -> dict[str, Destination]:
-    first: dict[str, Destination] = {}
-    for one in destinations:
-        first.setdefault(CATALOG[one.metadata_id].name, one)
-    return first
 
 
 def _bundled(destination: Destination, versions: Mapping[str, str]) -> Settings:

@@ -12,7 +12,7 @@ import msgspec
 from headgate.records.stored import Stored
 from headgate.records.stretches import Range
 from headgate.spec.names import CALL_TYPES
-from headgate.spec.reasons import DOOR_REASONS, REASONS
+from headgate.spec.reasons import DOOR_ONLY_REASONS, REASONS
 from headgate.spec.timestamps import iso_ms
 
 _NAMED = 10
@@ -95,13 +95,14 @@ def _range_words(wanted: Range) -> list[str]:
 def _check_reasons(reasons: tuple[str, ...], stored: Stored) -> None:
     recorded = _recorded_reasons(stored) if reasons else set()
     for reason in reasons:
-        if reason in DOOR_REASONS and reason not in recorded:
+        if reason in DOOR_ONLY_REASONS and reason not in recorded:
             words = (
                 f"{reason} is a reason for which the doors refuse messages, which then never get into"
                 " the log: headgate status counts them, and headgate trace ID tells of one"
             )
             raise Unknown("--reason", words)
-    _check("--reason", "reason", reasons, recorded | (REASONS.keys() - DOOR_REASONS))
+    known = recorded | (REASONS.keys() - DOOR_ONLY_REASONS)
+    _check("--reason", "reason", reasons, known, "; docs/outcomes.md has all")
 
 
 def _recorded_reasons(stored: Stored) -> set[str]:
@@ -112,10 +113,13 @@ def _recorded_reasons(stored: Stored) -> set[str]:
         return {tally.reason for tally in facts.tallies()} - {""}
 
 
-def _check(option: str, what: str, named: tuple[str, ...], known: Collection[str]) -> None:
+def _check(
+    option: str, what: str, named: tuple[str, ...], known: Collection[str], see: str = ""
+) -> None:
     for name in named:
         if name not in known:
-            raise Unknown(option, f"there is no {what} {name!r}; {_there_are(name, set(known))}")
+            words = f"there is no {what} {name!r}; {_there_are(name, set(known))}{see}"
+            raise Unknown(option, words)
 
 
 def _there_are(name: str, known: set[str]) -> str:

@@ -7,6 +7,7 @@ from contextlib import closing, nullcontext
 import msgspec
 
 from headgate.eventlog.block import Entry
+from headgate.eventlog.refused import refusals_of
 from headgate.records.criteria import Criteria
 from headgate.records.fit import Fit
 from headgate.records.gist import gist
@@ -31,11 +32,15 @@ class Found(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """The newest that fit, newest first. `more`: there are others. `lost`: messages nobody can read."""
+    """The newest that fit, newest first. `more`: there are others. `lost`: messages nobody can read.
+
+    `refused` are those of the ids asked for under which a message was refused at the door.
+    """
 
     messages: list[Found]
     more: bool
     lost: int
+    refused: list[str]
 
 
 def find(stored: Stored, criteria: Criteria, limit: int) -> Finding:
@@ -54,7 +59,8 @@ def find(stored: Stored, criteria: Criteria, limit: int) -> Finding:
             found += _newest(window, selection.slugs, limit + 1 - len(found))
             if len(found) > limit:
                 break
-    return Finding(found[:limit], len(found) > limit, selection.lost)
+    refused = [one for one in criteria.ids if any(refusals_of(stored.refused, one))]
+    return Finding(found[:limit], len(found) > limit, selection.lost, refused)
 
 
 def _newest(window: Iterable[list[Fit]], slugs: dict[int, str], room: int) -> list[Found]:

@@ -51,7 +51,8 @@ _WHY = {
     REPLAYED: "Another replay is sending them again.",
     BROKEN: "No outcome is recorded for them; headgate audit names them.",
     DELIVERED: "They were delivered, and none goes for its own sake; --outcome delivered sends them.",
-    DISCARDED: "They were discarded for what they are, not for the settings; name the reason to try.",
+    DISCARDED: "They were discarded for what they are, not for the settings; name the reason with"
+    " --reason to try all the same.",
     "removed": "The destination was removed.",
     "erased": "The content was erased at the user's request.",
     "old_profile": "They are profile writes older than the log, and a newer value may have been"

@@ -6,22 +6,35 @@ file. So it survives whatever happens in between, and waits when no server runs.
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
+from headgate.delivery.facts import REPLAYED
 from headgate.delivery.positions import count
 from headgate.delivery.reader import DeliveryReader
 from headgate.delivery.replays import ReplayRequest, decode, encode
 from headgate.delivery.requested import SUFFIX
+from headgate.records.outcomes import PENDING, UNRECORDED, Outcomes
 from headgate.records.stored import Stored
-from headgate.spec.timestamps import iso_ms
+from headgate.spec.timestamps import MAX_MS, iso_ms
+
+
+class Became(msgspec.Struct, frozen=True):
+    """How many messages of a replay have an outcome now; `reason` is "" for delivered and pending ones."""
+
+    outcome: str
+    reason: str
+    messages: int
 
 
 class Progress(msgspec.Struct, frozen=True, rename="camel"):
     """How far a replay has come at one destination; `state` is waiting, open or ended.
 
-    One that waits has not been taken up by a server yet; what it holds may shrink until then.
+    One that waits has not been taken up by a server yet; what it holds may shrink until then. `outcomes`
+    are those that its messages have now, as far as they are on record still, the most frequent first.
     """
 
     name: str
@@ -32,6 +45,7 @@ class Progress(msgspec.Struct, frozen=True, rename="camel"):
     total: int
     settled: int
     ended_at: str | None = None
+    outcomes: list[Became] = []
 
 
 def new_name(now_ms: int, chance: str) -> str:
@@ -57,10 +71,28 @@ def ask(data_dir: Path, request: ReplayRequest) -> Path:
     return path
 
 
-def progress(stored: Stored, facts: DeliveryReader | None) -> list[Progress]:
-    """Every replay, newest first; what is recorded counts, also while its request is still there."""
+def progress(
+    stored: Stored, facts: DeliveryReader | None, *, name: str = "", with_outcomes: bool = False
+) -> list[Progress]:
+    """Every replay, or the one named, newest first; what is recorded counts, also beside its request.
+
+    `outcomes` stay empty unless they are asked for: they take as long as the replay is large.
+    """
     slugs = {stay.id: stay.slug for stay in stored.history}
-    recorded = [
+    recorded = _recorded(facts, slugs, name, with_outcomes=with_outcomes) if facts else []
+    known = {one.name for one in recorded}
+    asked = (
+        one
+        for one in _requests(stored.data_dir)
+        if one.name not in known and name in ("", one.name)
+    )
+    return [one for request in asked for one in _unstarted(request, slugs)] + recorded
+
+
+def _recorded(
+    facts: DeliveryReader, slugs: dict[int, str], name: str, *, with_outcomes: bool
+) -> list[Progress]:
+    return [
         Progress(
             name=one.name,
             destination=slugs.get(one.destination, f"#{one.destination}"),
@@ -70,12 +102,28 @@ def progress(stored: Stored, facts: DeliveryReader | None) -> list[Progress]:
             total=one.total,
             settled=one.settled,
             ended_at=None if one.ended_at_ms is None else iso_ms(one.ended_at_ms),
+            outcomes=_outcomes(facts, one.destination, one.name) if with_outcomes else [],
         )
-        for one in (facts.replays() if facts else ())
+        for one in facts.replays()
+        if name in ("", one.name)
     ]
-    known = {one.name for one in recorded}
-    asked = (one for one in _requests(stored.data_dir) if one.name not in known)
-    return [one for request in asked for one in _unstarted(request, slugs)] + recorded
+
+
+def _outcomes(facts: DeliveryReader, destination: int, name: str) -> list[Became]:
+    """What became of the messages that the replay took up."""
+    taken_up = facts.settled_for(destination, REPLAYED, "", 0, MAX_MS)
+    runs = chain.from_iterable(some for _, detail, some in taken_up if detail == name)
+    pieces = [np.arange(run.start, run.stop) for run in runs]
+    outcomes = Outcomes(facts)
+    codes = outcomes.of(destination, np.sort(np.concatenate([np.arange(0), *pieces])))
+    found = [
+        Became(outcome, "" if outcome == PENDING else reason, n)
+        for (outcome, reason), n in zip(
+            outcomes.kinds, np.bincount(codes, minlength=len(outcomes.kinds)).tolist(), strict=True
+        )
+        if n and (outcome, reason) not in UNRECORDED
+    ]
+    return sorted(found, key=lambda one: -one.messages)
 
 
 def _unstarted(request: ReplayRequest, slugs: dict[int, str]) -> Iterator[Progress]:

@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 
 from headgate.delivery.breaker import State
-from headgate.delivery.budget import Spending
+from headgate.delivery.budget import Spending, strictest
 from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED, Standing
 from headgate.delivery.reader import DeliveryReader
 from headgate.delivery.routing import DEVICE
+from headgate.destinations.interface import Budget
 from headgate.destinations.interface import Destination as Kind
 from headgate.eventlog.refused import refusal_counts
 from headgate.eventlog.sqlite import sqlite_reader
@@ -53,8 +54,10 @@ class DestinationStatus(msgspec.Struct, rename="camel"):
     """A destination and its messages by outcome. Up to `cursor` everything is settled, replays apart.
 
     `state` is delivering, failing, refusing, disabled, device or removed; `trouble` says why it fails and
-    `since` from when on. `replaying` is what replays are still to send. `drain_seconds` is how long what
-    is pending takes under Heap's limits, None without any.
+    `since` from when on. `dead_letters` are those that are kept; of
+    failed messages without one the content is lost or erased. `replaying` is what replays are still to
+    send. `drain_seconds` is how long what is pending and replaying takes under Heap's limits, together
+    with that of the destinations that share them; None without any.
     """
 
     slug: str
@@ -64,6 +67,7 @@ class DestinationStatus(msgspec.Struct, rename="camel"):
     delivered: int
     discarded: int
     failed: int
+    dead_letters: int
     pending: int
     replaying: int
     drain_seconds: int | None
@@ -132,13 +136,19 @@ def _destinations(
     counted = _counted(facts)
     waiting = pending(stored)
     present = {one.slug: one for one in stored.current.workspace.destinations}
+    ids = stored.current.destination_ids
+    left = {
+        slug: waiting.get(ids[slug], 0) + counted.get(ids[slug], _NOTHING).replaying
+        for slug in present
+    }
+    drains = _drains_s(left, present, catalog)
     told = [
         _destination(
             stay,
             None if stay.last_version is not None else present[stay.slug],
             counted.get(stay.id, _NOTHING),
             waiting.get(stay.id, 0),
-            catalog,
+            drains.get(stay.slug) if stay.last_version is None else None,
         )
         for stay in stored.history
     ]
@@ -152,6 +162,7 @@ class _Counted(msgspec.Struct, frozen=True):
     standing: Standing
     cursor: int = 0
     outcomes: Counter[str] = Counter()
+    dead_letters: int = 0
     replaying: int = 0
 
 
@@ -162,6 +173,7 @@ def _counted(facts: DeliveryReader | None) -> dict[int, _Counted]:
     if facts is None:
         return {}
     standings, cursors = facts.standings(), facts.cursors()
+    letters = facts.dead_letter_counts()
     outcomes: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for tally in facts.tallies():
         outcomes[tally.destination][tally.outcome] += tally.standing
@@ -174,9 +186,10 @@ def _counted(facts: DeliveryReader | None) -> dict[int, _Counted]:
             standings.get(id_, _NOTHING.standing),
             cursors.get(id_, 0),
             outcomes[id_],
+            letters.get(id_, 0),
             replaying[id_],
         )
-        for id_ in cursors.keys() | outcomes.keys() | standings.keys()
+        for id_ in cursors.keys() | outcomes.keys() | standings.keys() | letters.keys()
     }
 
 
@@ -185,11 +198,10 @@ def _destination(
     found: Destination | None,
     counted: _Counted,
     waiting: int,
-    catalog: Mapping[str, Kind],
+    drain_s: int | None,
 ) -> DestinationStatus:
     state = _state(found, counted.standing)
     in_trouble = state == counted.standing.state and state != DELIVERING
-    left = waiting + counted.replaying
     return DestinationStatus(
         slug=stay.slug,
         state=state,
@@ -198,9 +210,10 @@ def _destination(
         delivered=counted.outcomes[DELIVERED],
         discarded=counted.outcomes[DISCARDED],
         failed=counted.outcomes[FAILED],
+        dead_letters=counted.dead_letters,
         pending=waiting,
         replaying=counted.replaying,
-        drain_seconds=_drain_s(left, found, catalog),
+        drain_seconds=drain_s,
         cursor=counted.cursor,
     )
 
@@ -214,16 +227,31 @@ def _state(found: Destination | None, standing: Standing) -> str:
     return DEVICE if idle else standing.state
 
 
-def _drain_s(rows: int, found: Destination | None, catalog: Mapping[str, Kind]) -> int | None:
-    kind = catalog.get(found.metadata_id) if found else None
-    if kind is None or found is None:
-        return None
-    drain_s = Spending(kind.budget(found.settings)).drain_s(rows, 0)
-    return None if drain_s is None else round(drain_s)
+def _drains_s(
+    left: Mapping[str, int], present: Mapping[str, Destination], catalog: Mapping[str, Kind]
+) -> dict[str, int | None]:
+    """By destination: how long everything takes that goes out of its budget, whichever it is for."""
+    budgets = {
+        slug: catalog[one.metadata_id].budget(one.settings)
+        for slug, one in present.items()
+        if one.metadata_id in catalog
+    }
+    rows: Counter[str] = Counter()
+    shared: dict[str, Budget] = {}
+    for slug, budget in budgets.items():
+        rows[budget.scope] += left[slug]
+        shared[budget.scope] = strictest(shared.get(budget.scope, budget), budget)
+    drains = {scope: Spending(budget).drain_s(rows[scope], 0) for scope, budget in shared.items()}
+    return {slug: _rounded(drains[budget.scope]) for slug, budget in budgets.items()}
+
+
+def _rounded(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
 
 
 def _is_known_of(one: DestinationStatus) -> bool:
-    return bool(one.delivered or one.discarded or one.failed or one.pending or one.replaying)
+    settled = one.delivered or one.discarded or one.failed
+    return bool(settled or one.dead_letters or one.pending or one.replaying)
 
 
 def _log(directory: Path) -> LogStatus:

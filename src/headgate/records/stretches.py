@@ -132,7 +132,20 @@ def _pieces(
 
 
 def received_at(log: Path, seq: int) -> str | None:
-    """When the first block that can be read from this number on was received."""
+    """When the first message that can be read from this number on was received."""
     blocks = (item for item in survey(log, seq - 1) if isinstance(item, Block))
     block = next(blocks, None)
-    return iso_ms(block.received_at_ms) if block else None
+    if block is None:
+        return None
+    return iso_ms(_envelope_of(block, max(seq, block.first_seq)).received_at_ms)
+
+
+def _envelope_of(block: Block, seq: int) -> Envelope:
+    """What surrounds a message of the block; a rewritten block holds those of many requests."""
+    spans = block.spans()
+    envelope, n = next(spans)
+    last_seq = block.first_seq + n - 1
+    while last_seq < seq:
+        envelope, n = next(spans)
+        last_seq += n
+    return envelope

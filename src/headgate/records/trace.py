@@ -36,6 +36,10 @@ from headgate.spec.timestamps import iso_ms
 PENDING = "pending"
 BROKEN = "broken"
 
+_ERASED = (
+    "Nothing to do: the user was deleted since, and with them what could have been sent again."
+)
+
 
 class Arrival(msgspec.Struct, rename="camel"):
     """How a message came in. `position` is its number in the log; None when it was refused at the door.
@@ -86,7 +90,8 @@ class Decision(msgspec.Struct, rename="camel"):
 class Attempt(msgspec.Struct, rename="camel"):
     """One request that held the message, and what came back. `status` 0: no answer, `error` says why.
 
-    `number` counts the message's requests to the destination, `id` all requests there ever were.
+    `number` counts the message's requests to the destination, `id` all requests there ever were. `row` is
+    what this message is in the request, "" when it is not in there as it maps today.
     """
 
     id: int
@@ -99,6 +104,7 @@ class Attempt(msgspec.Struct, rename="camel"):
     error: str
     answer: str
     request: str
+    row: str = ""
 
 
 class Outcome(msgspec.Struct, rename="camel"):
@@ -272,15 +278,19 @@ class _Teller:
         outcomes = self._facts.outcomes_of(destination, seq) if self._facts else []
         if letter is not None and not outcomes:  # forgotten together with the log's message
             outcomes = [_outcome_of(letter)]
-        story.decisions.append(self._decision(story, destination, slug, attempts, outcomes))
+        decision = self._decision(story, destination, slug, attempts, outcomes)
+        story.decisions.append(decision)
+        row = b"" if decision.mapped is None else bytes(decision.mapped)
         for number, attempt in enumerate(attempts, 1):
-            story.attempts.append(_attempt(slug, number, attempt))
+            story.attempts.append(_attempt(slug, number, attempt, row))
             story.timeline.append(_attempted(story.attempts[-1]))
         numbers = {attempt.id: number for number, attempt in enumerate(attempts, 1)}
         for outcome in outcomes:
             story.timeline.append(_settled_event(_settled(slug, outcome, attempts), numbers))
         if outcomes and outcomes[-1].outcome != REPLAYED:
             story.outcomes.append(_settled(slug, outcomes[-1], attempts))
+            if story.arrival.erased and outcomes[-1].outcome == FAILED and letter is None:
+                story.outcomes[-1].remedy = _ERASED
         else:
             story.outcomes.append(self._open(destination, slug, seq, attempts, outcomes))
             story.timeline.append(_open_event(story.outcomes[-1]))
@@ -422,7 +432,7 @@ def _discard(destination: str, reason: str, detail: str) -> Decision:
     return Decision(destination, "discard", True, reason, sentence, remedy, detail)
 
 
-def _attempt(destination: str, number: int, attempt: TracedAttempt) -> Attempt:
+def _attempt(destination: str, number: int, attempt: TracedAttempt, row: bytes) -> Attempt:
     return Attempt(
         id=attempt.id,
         number=number,
@@ -434,6 +444,7 @@ def _attempt(destination: str, number: int, attempt: TracedAttempt) -> Attempt:
         error=attempt.error,
         answer=text_of(attempt.answer),
         request=text_of(attempt.request),
+        row=text_of(row) if row in attempt.request else "",
     )
 
 

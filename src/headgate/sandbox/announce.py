@@ -61,7 +61,7 @@ def describe(entry: Entry) -> str:
 def _content(entry: Entry) -> str:
     body = rows.decode(entry.body)
     if entry.path.startswith(POST_PATH) and isinstance(body, dict):
-        return f"page {entry.app_id} heap.{body.get('method')}"
+        return f"page: heap.{body.get('method')}{_first_text(body.get('args'))}"
     found = [row for row in rows.rows(body) if row.user or row.event]
     if not found:
         return f"{entry.method} {entry.path}"
@@ -70,3 +70,9 @@ def _content(entry: Entry) -> str:
     if len(found) == 1:
         return f"{what} for {first.user}"
     return f"{len(found):,} {KINDS[first.kind]}, first {what} for {first.user}"
+
+
+def _first_text(args: object) -> str:
+    """The event's name or the identity, behind a method's name."""
+    first = args[0] if isinstance(args, list) and args else None
+    return f' "{first}"' if isinstance(first, str) else ""

@@ -1,4 +1,5 @@
-"""Runs the sandbox on a port: `run` for the command, `serving` inside another program or a test.
+"""Runs the sandbox on a port: `run` for the command, `serving` inside another program or a test,
+`serving_app` when there is something beside it.
 
 A port of 0 is known before the first request, nothing wakes while nobody asks, and stopping takes a
 fraction of a second whatever is open.
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvloop
+from starlette.types import ASGIApp
 
 from headgate.clock import SystemClock
 from headgate.http import HttpServer
@@ -46,9 +48,16 @@ async def serving(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int) -> As
     It may be served again afterwards, also on the same port: an outage with the state kept.
     Raises OSError when the port is taken.
     """
+    async with serving_app(create_app(sandbox), host=host, port=port) as url:
+        yield url
+
+
+@asynccontextmanager
+async def serving_app(app: ASGIApp, *, host: str = "127.0.0.1", port: int) -> AsyncIterator[str]:
+    """The same for an app that has the sandbox's in it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family)
-    server = HttpServer(create_app(sandbox), SandboxProtocol)
+    server = HttpServer(app, SandboxProtocol)
     await server.start(listener)
     try:
         yield _url(host, listener.getsockname()[1])

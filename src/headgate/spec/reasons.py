@@ -99,7 +99,7 @@ _BY_ROUTING = (
     Reason(
         "destination_removed",
         "The destination was removed from the workspace while the message was pending.",
-        "Add it again and replay.",
+        "Nothing to do: a destination that is added again is a new one, for messages from then on.",
     ),
     Reason(
         "erased",
@@ -135,7 +135,8 @@ _BY_DELIVERY = (
     Reason(
         "refused",
         "Heap answered 400: it refuses this message.",
-        "Read Heap's answer in the trace, mend the cause, then replay the dead letter.",
+        "Read Heap's answer in the trace; when a setting was the cause, correct it and replay the dead"
+        " letter, otherwise correct the sender.",
     ),
     Reason(
         "retry_window_over",
@@ -153,3 +154,6 @@ REASONS: dict[str, Reason] = {
     reason.code: reason for reason in _AT_THE_DOOR + _BY_ROUTING + _BY_MAPPING + _BY_DELIVERY
 }
 DOOR_REASONS: frozenset[str] = frozenset(reason.code for reason in _AT_THE_DOOR)
+DOOR_ONLY_REASONS: frozenset[str] = DOOR_REASONS - {
+    "suppressed"
+}  # what waits is discarded for it, too

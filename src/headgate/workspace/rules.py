@@ -39,6 +39,8 @@ def check_rules(
     _check_catalog_entries(report, destinations, catalog)
     _check_links_to_sources(report, destinations, sources)
     _check_modes(report, destinations, sources)
+    _refuse_two_in_a_page(report, destinations)
+    _refuse_american_script(report, destinations)
     _check_links_to_destinations(report, [*audiences, *traits], destinations)
 
 
@@ -95,6 +97,48 @@ def _check_modes(report: Report, destinations: list[Item], sources: list[Item]) 
                 expected="cloud",
                 found=f"device on a source of type {source_type}",
                 hint="device mode works on website sources only",
+            )
+
+
+def _refuse_two_in_a_page(report: Report, destinations: list[Item]) -> None:
+    """A page has room for one script of a kind, so the messages for a second one would go nowhere.
+
+    Refused rather than warned of, since nobody would notice. One that is disabled may wait there.
+    """
+    first: dict[tuple[Any, Any], Path] = {}
+    for path, destination in destinations:
+        if destination.get("connectionMode") != "device" or destination.get("enabled") is False:
+            continue
+        kind = destination.get("metadataId", DEFAULT_METADATA_ID)
+        page = (destination.get("sourceId"), kind)
+        if page in first:
+            report.add(
+                (*path, "connectionMode"),
+                expected="cloud, or enabled: false",
+                found=f"device, as at {path_text(first[page])} for the same source",
+                hint=f"a page runs one {kind} at a time",
+            )
+        first.setdefault(page, path)
+
+
+def _refuse_american_script(report: Report, destinations: list[Item]) -> None:
+    """Heap serves its classic script from the US alone, and it sends there.
+
+    https://developers.heap.io/docs/web names an EU host for the current one only.
+    """
+    for path, destination in destinations:
+        settings = destination.get("settings") or {}
+        is_european = settings.get("region") == "EU"
+        if (
+            is_european
+            and settings.get("heapScript") == "classic"
+            and not settings.get("scriptHost")
+        ):
+            report.add(
+                (*path, "settings", "heapScript"),
+                expected="current, or a scriptHost beside it",
+                found="classic in region EU",
+                hint="Heap's own host of the classic script is in the US, and the data would go there",
             )
 
 

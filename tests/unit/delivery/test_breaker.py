@@ -150,3 +150,14 @@ def test_a_breaker_that_was_left_open_is_open_and_probed_at_once() -> None:
     breaker = Breaker(State.REFUSING)
     assert breaker.is_open
     assert breaker.probe_in_s(0) == 0
+
+
+def test_a_message_that_failed_alone_before_opens_nothing() -> None:
+    """Its next failures say nothing about the others; people see the trouble all the same."""
+    breaker = Breaker()
+    for user in "abcdefgh":
+        breaker.failed([user], "answered 500", 0, lasted_s=0, backoff_s=1, asked_s=0, is_news=False)
+    assert not breaker.is_open
+    assert breaker.shown == "failing"
+    breaker.succeeded()
+    assert breaker.shown == "delivering"

@@ -107,7 +107,7 @@ def test_without_a_limit_nothing_is_counted() -> None:
     budget = spending()
     reservation = budget.reserve({"ann": 10**6})
     reservation.ended(0)
-    assert reservation.spending is None
+    assert not reservation.is_counted
     assert budget.next_room_s(0) is None
     assert budget.room_for("ann", 7) == 7
 
@@ -138,3 +138,23 @@ def test_of_two_budgets_the_lower_limits_hold(
 ) -> None:
     """0 is no limit."""
     assert strictest(Budget("app", *one), Budget("app", *other)) == Budget("app", *both)
+
+
+def test_what_stands_behind_uses_96_percent_of_each_minute() -> None:
+    """The rest of the budget, and of each user's, is for live messages."""
+    budget = spending(6_000, per_user=1_000)
+    room = budget.room(0.0, behind=True)
+    assert room / WINDOW_S == pytest.approx(0.96 * 6_000 / 60, rel=0.001)
+    assert budget.room_for("ann", 2_000, behind=True) == 975
+    budget.reserve({"ann": 975, "bob": room - 975})
+    assert (budget.room(0.0, behind=True), budget.room_for("ann", 1, behind=True)) == (0, 0)
+    assert (budget.room(0.0), budget.room_for("ann", 99)) == (6_000 - room, 25)
+    assert spending(1).room(0.0, behind=True) == 1
+    assert spending().room(0.0, behind=True) > 1_000_000
+
+
+def test_draining_takes_as_long_as_the_tightest_limit() -> None:
+    """The app's for all rows, or the user's for those of one; None without limits."""
+    assert spending(600, per_user=100).drain_s(6_000, 500) == 600
+    assert spending(600, per_user=100).drain_s(6_000, 5_000) == 3_000
+    assert spending().drain_s(6_000, 5_000) is None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,11 @@ def test_sealing_hides_nothing_from_who_has_read_a_part(
 ) -> None:
     """The sealed block begins where a block of one message began, and holds all of them."""
     log = DecodedLog(reader)
-    blocks = log.after(0)
-    read = [one.seq for _ in range(5) for one in next(blocks)]
-    blocks.close()
+    read = [one.seq for messages in islice(log.after(0), 5) for one in messages]
     seal(directory, 1)
     read += [one.seq for messages in log.after(read[-1]) for one in messages]
     assert read == list(range(1, MESSAGES + 1))
     again = [one.seq for messages in DecodedLog(reader).these([1, 2, 29]) for one in messages]
-    assert [one.seq for messages in log.these([1, 2, 29]) for one in messages] == again == [1, 2, 29]
+    assert (
+        [one.seq for messages in log.these([1, 2, 29]) for one in messages] == again == [1, 2, 29]
+    )

@@ -257,3 +257,39 @@ def test_a_partition_takes_the_chosen_and_keeps_the_order_of_the_others() -> Non
     assert others is not None
     assert others.rows_by_user() == {"a": 2}
     assert partition(batch_of(a=[1]), lambda one: True)[1] is None
+
+
+def test_lanes_that_stand_behind_are_asked_for_apart() -> None:
+    """Until something live joins them; a user's replayed events are in a lane of their own."""
+    made = Lanes(ENDPOINTS)
+    made.add(pending(1, "a"), behind=True)
+    made.add(pending(2, "b"), behind=True)
+    made.add(pending(3, "a"), ("a",), behind=True)
+    assert made.next_endpoint() is None
+    made.add(pending(4, "b"))
+    assert take(made) == [[2, 4]]
+    assert made.next_endpoint(behind=True) == "track"
+    batch = made.take("track", 99, plenty, behind=True)
+    assert batch.lanes == ["a", ("a",)]
+    assert batch.rows_by_user() == {"a": 2}
+    assert all(map(made.is_behind, batch.lanes))
+    made.add(pending(5, "a"))
+    made.release(batch.lanes)
+    assert take(made) == [[5]]
+    assert not made.is_behind(("a",))
+
+
+def test_a_lane_that_is_brought_forward_or_parked_is_behind_no_more() -> None:
+    """Also while its messages are in flight."""
+    made = Lanes(ENDPOINTS)
+    for seq, user in enumerate("abc", 1):
+        made.add(pending(seq, user), behind=True)
+    made.add(pending(4, "d"))
+    made.bring_forward("b")
+    assert take(made) == [[4], [2]]
+    assert made.hold("e", behind=True)
+    tails = made.shorten(0, only_behind=True)
+    assert sorted(tails) == ["a", "c"]
+    assert not made.is_behind("a")
+    assert made.is_behind("e")
+    assert made.next_endpoint(behind=True) is None

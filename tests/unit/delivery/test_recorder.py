@@ -135,3 +135,16 @@ async def test_closing_gives_up_on_a_disk_that_still_refuses() -> None:
 async def test_attempts_are_numbered_on_from_what_was_recorded(desk: Desk) -> None:
     """No number is given twice."""
     assert [desk.recorder.next_attempt_id() for _ in range(3)] == [1, 2, 3]
+
+
+async def test_what_is_on_disk_is_counted_without_asking_the_disk() -> None:
+    """From the start on, and with every commit; a message that is replayed is no outcome."""
+    desk = Desk(executor=InlineExecutor())
+    await desk.recorder.record(settled(1))
+    await desk.recorder.record(settled(2))
+    expected = {(one.destination, one.outcome, one.reason): 2 for one in desk.store.tallies()}
+    assert desk.recorder.counts == expected
+    again = Recorder(desk.store, desk.clock, lambda: 0, desk.told.append)
+    assert again.counts == expected
+    await desk.recorder.record(Facts(settled=[Settled(1, "replayed", "", "r1", 1, [1])]))
+    assert desk.recorder.counts == expected

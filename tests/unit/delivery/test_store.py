@@ -22,6 +22,7 @@ from headgate.delivery.facts import (
     Replay,
     Settled,
     Spent,
+    Standing,
     Waiting,
 )
 from headgate.delivery.letters import Letter, sealed, unsealed
@@ -309,3 +310,41 @@ def test_hot_queries_search_by_their_index(store: DeliveryStore, query: str, ind
     asked = {"destination": 1, "seq": 5}
     plan = store._db.execute(f"EXPLAIN QUERY PLAN {SQL[query]}", asked).fetchall()
     assert any(f"USING INDEX {index} (destination=? AND last_seq>?)" in row[3] for row in plan)
+
+
+def test_a_forgotten_user_is_nowhere_in_the_store(tmp_path: Path) -> None:
+    """Neither by name nor by what was sent or answered; the neighbours and all outcomes stay."""
+    path = tmp_path / "delivery.db"
+    store = DeliveryStore(path)
+    both = b'{"events":[{"identity":"ann","secret":"pear"},{"identity":"bob"}]}'
+    letter = DeadLetter(1, 5, "m5", "ann", "refused", 2_000, 7, b"pear", b"")
+    store.record(
+        Facts(
+            attempts=[attempt(7, 5, 6, request=both, answer=b"no pear"), attempt(8, 9)],
+            settled=[
+                settled(5, outcome=FAILED, reason="refused", detail="no pear", attempt_id=7),
+                settled(3, outcome=FAILED, reason="destination_refusing", detail="no pear"),
+            ],
+            dead_letters=[letter],
+            spent=[spent(7, 11_000, ann=2, bob=1)],
+            standings={1: Standing("failing", "answered 500: no pear", 0)},
+            replays=[Replay("r1", 1, 5_000, "user ann", 3, b"packed")],
+        )
+    )
+    cutoffs = {"ann": 6}
+    store.erase_users(cutoffs)
+    assert store.erase_from_requests(0, 6, _without_ann) is None
+    store.wipe()
+    assert [(one.outcome, one.reason) for one in store.outcomes_of(1, 5)] == [(FAILED, "refused")]
+    (traced,) = store.attempts_of(1, 5)
+    assert traced.request == b'{"events":[{"identity":"erased"},{"identity":"bob"}]}'
+    assert store.standings()[1].trouble == "answered 500"
+    assert list(store.spending_since(0)) == [Spent(7, "app", 11_000, {"bob": 1, "": 2})]
+    store.close()
+    on_disk = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"pear" not in on_disk
+    assert b"ann" not in on_disk.replace(b"scanned", b"")
+
+
+def _without_ann(destination: int, first_seq: int, body: bytes) -> bytes:
+    return body.replace(b'"ann","secret":"pear"', b'"erased"')

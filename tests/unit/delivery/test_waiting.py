@@ -51,5 +51,14 @@ def test_all_are_released_at_once() -> None:
 def test_a_drained_list_is_empty() -> None:
     """Every batch comes out once."""
     found = waiting(_3=10.0, _1=300.0)
-    assert sorted(one.seqs[0] for one in found.drain()) == [1, 3]
+    assert sorted((at_s, one.seqs[0]) for at_s, one in found.drain()) == [(10.0, 3), (300.0, 1)]
     assert len(found) == 0
+
+
+def test_those_due_latest_are_taken_out_first() -> None:
+    """With when they are due; others stay in order."""
+    found = waiting(_3=10.0, _1=300.0, _2=20.0, _4=400.0)
+    late = found.take_latest(2, lambda one: one.seqs != [4])
+    assert [(at_s, one.seqs) for at_s, one in late] == [(300.0, [1]), (20.0, [2])]
+    assert [one.seqs for one in found.oldest(5)] == [[3], [4]]
+    assert found.next_s() == 10.0

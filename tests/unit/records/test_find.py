@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from data_dirs import NOW_MS, DataDir, destination
-from headgate.delivery.facts import DELIVERED
+from headgate.delivery.facts import DELIVERED, DISCARDED
 from headgate.records.criteria import Criteria
 from headgate.records.find import Finding, Found, find
 from headgate.spec.timestamps import iso_ms
@@ -84,3 +84,19 @@ def test_a_given_id_is_the_messages_id(stored: DataDir) -> None:
     stored.accept_raw(b'{"type":"track","userId":7,"event":5}', "unused", call_type="track")
     told = found(stored, limit=1).messages[0]
     assert (told.type, told.event, told.user_id, told.message_id) == ("track", "", "7", "")
+
+
+def test_an_id_that_was_refused_at_the_door_is_told(stored: DataDir) -> None:
+    """It is not in the log; of the ids asked for, no other is named."""
+    stored.refuse("r-1", "no_ids")
+    result = found(stored, ids=("r-1", "m-2"), destinations=("heap",))
+    assert ([one.message_id for one in result.messages], result.refused) == (["m-2"], ["r-1"])
+    assert found(stored, ids=("m-2",)).refused == []
+
+
+def test_a_reason_of_doors_and_of_what_waited_can_be_asked_for(stored: DataDir) -> None:
+    """Suppression discards messages of the log, too, whether or not it has yet."""
+    assert found(stored, reasons=("suppressed",)).messages == []
+    stored.settle(DISCARDED, 5, reason="suppressed")
+    told = found(stored, reasons=("suppressed",)).messages
+    assert [one.message_id for one in told] == ["m-5"]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from data_dirs import NOW_MS, DataDir, destination
-from headgate.delivery.facts import DELIVERED
+from headgate.delivery.facts import DELIVERED, DISCARDED
 from headgate.delivery.positions import pack
 from headgate.delivery.replays import ReplayRequest, Wanted, decode
-from headgate.records.replays import Progress, ask, new_name, progress
+from headgate.records.replays import Became, Progress, ask, new_name, progress
 
 
 @pytest.fixture
@@ -86,3 +86,34 @@ def test_a_file_that_is_no_request_hurts_nobody(stored: DataDir) -> None:
     ask(stored.path, request("first"))
     (stored.path / "replays" / "odd.request").write_bytes(b"\x00")
     assert [one.name for one in followed(stored)] == ["first"]
+
+
+def test_a_replay_says_what_became_of_its_messages(stored: DataDir) -> None:
+    """By outcome and reason, those of other replays apart."""
+    stored.replay("first", 1, 2, settled=2)
+    stored.settle(DELIVERED, 1)
+    stored.give_up(2)
+    stored.replay("second", 3, settled=1)
+    stored.settle(DISCARDED, 3, reason="consent")
+    found = {one.name: one.outcomes for one in whole(stored)}
+    assert found == {
+        "first": [Became("delivered", "", 1), Became("failed", "refused", 1)],
+        "second": [Became("discarded", "consent", 1)],
+    }
+    assert [one.outcomes for one in followed(stored)] == [[], []]
+    assert [one.name for one in whole(stored, "second")] == ["second"]
+
+
+def test_what_a_replay_has_still_to_send_is_pending(stored: DataDir) -> None:
+    """Whatever outcome it had before."""
+    stored.replay("first", 1, 2, 3, settled=1)
+    stored.settle(DELIVERED, 1)
+    assert whole(stored)[0].outcomes == [Became("pending", "", 2), Became("delivered", "", 1)]
+
+
+def whole(data_dir: DataDir, name: str = "") -> list[Progress]:
+    """The replays with what became of their messages."""
+    with data_dir.opened() as opened:
+        facts = opened.facts()
+        with closing(facts) if facts else nullcontext():
+            return progress(opened, facts, name=name, with_outcomes=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import factories
 from data_dirs import NOW_MS, DataDir, destination
 from headgate.delivery.facts import DELIVERED, DISCARDED
 from headgate.destinations.catalog import CATALOG
@@ -118,3 +119,22 @@ def test_a_removed_destination_is_shown_while_something_is_known_of_it(stored: D
     one = of(looked(stored), "heap")
     assert (one.state, one.delivered, one.trouble, one.drain_seconds) == ("removed", 1, "", None)
     assert {each.slug for each in looked(stored).destinations} == {"second", "heap", "off"}
+
+
+def test_the_log_is_as_old_as_its_first_message(stored: DataDir) -> None:
+    """And as new as its last, however many requests one block holds."""
+    minutes = (0, 1, 2)
+    stored.append(
+        *(factories.arrival(f"m-{n}", received_at_ms=NOW_MS + 60_000 * n) for n in minutes)
+    )
+    log = looked(stored).log
+    assert (log.since, log.until) == (iso_ms(NOW_MS), iso_ms(NOW_MS + 120_000))
+
+
+def test_dead_letters_that_are_gone_are_not_counted(stored: DataDir) -> None:
+    """A failed message whose user was deleted has failed still."""
+    stored.accept("a", "b")
+    stored.give_up(1)
+    stored.settle("failed", 2, reason="refused", cursor=2)
+    one = of(looked(stored), "heap")
+    assert (one.failed, one.dead_letters) == (2, 1)

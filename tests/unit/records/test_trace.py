@@ -338,3 +338,29 @@ def test_a_story_reads_the_same_as_json(stored: DataDir) -> None:
         "others",
     }
     assert set(told["timeline"][0]) == {"at", "what", "destination", "text"}
+
+
+def test_a_dead_letter_that_was_erased_is_not_recommended_for_replay(stored: DataDir) -> None:
+    """There is nothing left that could be sent."""
+    stored.accept_raw(b'{"type":"track","messageId":"m-1"}', "m-1", erased=True)
+    stored.settle(FAILED, 1, reason="refused", cursor=1)
+    outcome = story(stored).outcomes[0]
+    assert (outcome.dead_letter, outcome.sentence[:12]) == (False, "Heap answere")
+    assert outcome.remedy.startswith("Nothing to do: the user was deleted")
+
+
+def test_an_attempt_names_the_messages_own_part_of_the_request(stored: DataDir) -> None:
+    """As it maps today; nothing when it was sent otherwise."""
+    stored.accept("m-1", "m-2")
+    row = bytes(story(stored).decisions[0].mapped)
+    stored.attempt(1, 2, request=b'{"events":[%b,{"of":"m-2"}]}' % row)
+    stored.attempt(1, 2, request=b'{"events":[{"by":"other settings"}]}')
+    assert [one.row for one in story(stored).attempts] == [row.decode(), ""]
+
+
+def test_the_first_message_of_a_block_says_since_when_the_log_is(stored: DataDir) -> None:
+    """A block that was written anew holds requests of many times."""
+    stored.append(
+        *(factories.arrival(f"m-{n}", received_at_ms=NOW_MS + 60_000 * n) for n in range(3))
+    )
+    assert traced(stored).since == iso_ms(NOW_MS)

@@ -427,3 +427,19 @@ def test_the_console_shows_the_first_requests_and_then_a_summary() -> None:
     assert lines[20:] == ["Heap  2 requests: 5 stored"]
     send(sandbox, events(1))
     assert len(timers) == 2
+
+
+def test_the_console_names_what_a_page_told_heap() -> None:
+    lines: list[str] = []
+    sandbox = Sandbox(Options(), ManualClock(), on_verdict=Announcer(lines.append))
+    for method, args in (
+        ("track", ["Product Added", {"price": 39}]),
+        ("addUserProperties", [{"plan": "pro"}]),
+        ("resetIdentity", []),
+    ):
+        send(sandbox, {"app_id": "1", "method": method, "args": args}, "/recorder/1")
+    assert lines == [
+        'Heap  page: heap.track "Product Added": served',
+        "Heap  page: heap.addUserProperties: served",
+        "Heap  page: heap.resetIdentity: served",
+    ]

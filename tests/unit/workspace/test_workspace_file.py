@@ -13,6 +13,7 @@ SOURCES = "sources: [{slug: website, type: website, writeKeys: [wk_website]}]\n"
 DESTINATION = (
     SOURCES + "destinations:\n  - slug: heap\n    sourceId: website\n    settings:\n      "
 )
+HEAP = {"heap": SETTINGS}
 
 
 def refusals(text: str, **environment: str) -> list[str]:
@@ -62,8 +63,7 @@ engage:
   computedTraits:
     - {name: Total orders, definition: "event('Order Completed').count()", destinations: [heap-production]}
 """
-    catalog = {"heap": SETTINGS}
-    document = parse(text, catalog=catalog, environment={"HEAP_API_KEY": "k"})
+    document = parse(text, catalog=HEAP, environment={"HEAP_API_KEY": "k"})
     assert document["destinations"][0]["settings"] == {
         "appId": "1535634150",
         "apiBaseUrl": "http://127.0.0.1:9091",
@@ -72,6 +72,41 @@ engage:
     }
     assert document["engage"]["audiences"][0]["destinations"] == ["heap-production"]
     assert "retention" not in document
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        DESTINATION.rstrip()
+        + " {appId: 1, region: EU, heapScript: classic, scriptHost: heap.shop.example}",
+        DESTINATION.rstrip() + " {appId: 1, heapScript: classic}",
+        DESTINATION.rstrip() + " {appId: 1, region: EU}",
+        """\
+sources: [{slug: website, type: website}, {slug: blog, type: website}]
+destinations:
+- {slug: a, sourceId: website, connectionMode: device, settings: {appId: 1}}
+- {slug: b, sourceId: website, connectionMode: cloud, settings: {appId: 2}}
+- {slug: c, sourceId: website, connectionMode: device, enabled: false, settings: {appId: 3}}
+- {slug: d, sourceId: blog, connectionMode: device, settings: {appId: 4}}
+""",
+    ],
+    ids=["a script host in Europe", "classic in the US", "current in Europe", "one in each page"],
+)
+def test_what_runs_in_a_page_is_accepted(text: str) -> None:
+    """Where the script and its data stay in the region, and each page has one Heap."""
+    assert parse(text, catalog=HEAP, environment={})["destinations"]
+
+
+def test_the_classic_script_would_send_european_data_to_the_us() -> None:
+    """Heap's own host of it is there."""
+    text = DESTINATION + "appId: 1\n      region: EU\n      heapScript: classic\n"
+    with pytest.raises(InvalidWorkspace) as refused:
+        parse(text, catalog=HEAP, environment={})
+    assert str(refused.value) == (
+        "expected current, or a scriptHost beside it, found classic in region EU,"
+        " at destinations[0].settings.heapScript (headgate.yaml:8);"
+        " Heap's own host of the classic script is in the US, and the data would go there"
+    )
 
 
 @pytest.mark.parametrize("text", ["{}", "sources: []", "sources:\ndestinations: []\n"])
@@ -274,6 +309,13 @@ FILES_REFUSED = {
         "expected cloud, found device on a source of type server,"
         " at destinations[0].connectionMode (headgate.yaml:5);"
         " device mode works on website sources only",
+    ),
+    "two scripts of a kind in one page": (
+        SOURCES + "destinations:\n"
+        "- {slug: a, sourceId: website, connectionMode: device, settings: {appId: 1}}\n"
+        "- {slug: b, sourceId: website, connectionMode: device, settings: {appId: 2}}\n",
+        "expected cloud, or enabled: false, found device, as at destinations[0] for the same source,"
+        " at destinations[1].connectionMode (headgate.yaml:4); a page runs one heap at a time",
     ),
     "unknown top-level key": (
         "source: []\n",

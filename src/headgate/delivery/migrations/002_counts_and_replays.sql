@@ -1,5 +1,6 @@
 -- Counters, replays, what a destination's trouble is, and dead letters that can be mapped again.
 
+ALTER TABLE spending ADD COLUMN writes_profiles INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE outcome_count (
     minute_ms   INTEGER NOT NULL,
     destination INTEGER NOT NULL,
