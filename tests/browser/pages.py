@@ -78,7 +78,8 @@ class Site:
     """Pages by path, served as they are, on `http://127.0.0.1:PORT`, or https with a certificate of its own.
 
     It can also stand in for a gateway: calls posted to it are answered with what is in `says`, their
-    preflights while `answers_preflights` is set. Or stand before one: what is under `/events` is asked of the gateway at `passes_to`, as a proxy does it.
+    preflights while `answers_preflights` is set. Or stand before one: what is under `/events` is asked of
+    the gateway at `passes_to`, as a proxy does it.
     """
 
     def __init__(self, certificate: Path | None = None) -> None:

@@ -295,21 +295,21 @@ async def test_a_call_of_the_last_moment_arrives(house: House, shopper: Visitor)
 
 async def test_a_call_outlives_its_page(house: House, shopper: Visitor) -> None:
     """The browser first has to ask a gateway on another host whether it may send, and the page is gone by then."""
-    gateway = house.secure_site
-    gateway.says = [SUCCESS]
-    gateway.answers_preflights.clear()
-    elsewhere = f"""Object.assign(analytics._loadOptions.integrations["Segment.io"],
-        {{apiHost: "{gateway.host}", protocol: "https"}});"""
-    address = house.page("cloud", "analytics.track('Left');", options=elsewhere)
-    text = house.site.pages[house.path_of(address)][1].replace("analytics.page();", "")
-    house.site.pages[house.path_of(address)] = ("text/html", text)
-    page = await shopper.open(address)
-    await shopper.until_asked(f"https://{gateway.host}/v1/t")
-    await page.goto(house.site.add("/gone", "Gone"))
-    gateway.answers_preflights.set()
+    with Site().serving() as gateway:
+        gateway.says = [SUCCESS]
+        gateway.answers_preflights.clear()
+        elsewhere = f"""Object.assign(analytics._loadOptions.integrations["Segment.io"],
+            {{apiHost: "{gateway.host}", protocol: "http"}});"""
+        address = house.page("cloud", "analytics.track('Left');", options=elsewhere)
+        text = house.site.pages[house.path_of(address)][1].replace("analytics.page();", "")
+        house.site.pages[house.path_of(address)] = ("text/html", text)
+        page = await shopper.open(address)
+        await shopper.until_asked(f"{gateway.url}/t")
+        await page.goto(house.site.add("/gone", "Gone"))
+        gateway.answers_preflights.set()
 
-    await until(lambda: bool(gateway.heard), lambda: "nothing was sent")
-    assert [one.body["event"] for one in gateway.heard] == ["Left"]
+        await until(lambda: bool(gateway.heard), lambda: "nothing was sent")
+        assert [one.body["event"] for one in gateway.heard] == ["Left"]
 
 
 async def test_many_calls_at_once_all_arrive(house: House, shopper: Visitor) -> None:

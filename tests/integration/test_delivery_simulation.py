@@ -832,7 +832,8 @@ async def test_a_full_disk_stops_delivery_and_loses_no_outcome(worlds: WorldFact
     world = worlds({"heap": {"limits": UNLIMITED}})
     delivery = world.start()
     world.append([identify(1), identify(2)])
-    world.store.failure = OSError("disk full")
+    await world.run(0.02)
+    world.store.failure = OSError("disk full")  # while the first is in flight
     await world.run(30)
     assert world.heap.arrivals["ann"] == [1]
     assert "disk full" in delivery.status()[0].trouble
