@@ -192,6 +192,11 @@ class _Gateway:
         self._suppressed = SuppressedUsers(self._privacy)
         self._suppressed.read()
         self._log = sqlite_log(data_dir / "log", clock, seen_to(data_dir / DELIVERY))
+        if lost := self._log.lost():
+            log.warning(
+                "messages %s of the log are missing or damaged; see headgate audit",
+                ", ".join(f"{first} to {last}" for first, last in lost),
+            )
         self._log.limit(self._now[1].retention.max_bytes)
         self._privacy.take_up(self._log.last_seq())
         refused = RefusedRing(data_dir / "refused.db")

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from heap_view import Heap
 from house import House, workspace_yaml
 
+from heap_view import Heap
 from processes import Gateway
 
 pytest.register_assert_rewrite("kills")  # its assertions say what they found, too

@@ -8,8 +8,8 @@ from base64 import b64encode
 from typing import Any, NamedTuple
 
 import pytest
-from heap_view import Heap
 
+from heap_view import Heap
 from processes import Gateway
 
 WRITE_KEY = "wk_acceptance"

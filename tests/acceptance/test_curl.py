@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 from front_door import Fault, FrontDoor
-from heap_view import attempts_by_key
 from house import WRITE_KEY, House, needs_curl
+
+from heap_view import attempts_by_key
 
 pytestmark = needs_curl
 

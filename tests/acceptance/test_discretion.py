@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from heap_view import Heap
 from house import WRITE_KEY, ask, headers, send, track, workspace_yaml
 
+from heap_view import Heap
 from processes import Gateway, eventually, is_running
 
 _ANSWERS_WITHIN_S = 10.0

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from heap_view import Heap
 from house import ask, send, track
 
+from heap_view import Heap
 from processes import Gateway, eventually, run
 
 _DISK_MB = 64

@@ -2,9 +2,9 @@
 
 import urllib.request
 
-from heap_view import Heap
 from house import ask, send, track
 
+from heap_view import Heap
 from processes import Gateway, eventually
 
 COUNTED_WITHIN_S = 10.0

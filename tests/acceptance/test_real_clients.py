@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from front_door import Fault, FrontDoor
-from heap_view import Heap, attempts_by_key, rows_of
 from house import WRITE_KEY, House
 from segment_clients import (
     CLIENTS,
@@ -20,6 +19,8 @@ from segment_clients import (
     USER_PROPERTIES,
     SegmentClient,
 )
+
+from heap_view import Heap, attempts_by_key, rows_of
 
 _CLOCKS_AGREE_WITHIN = timedelta(seconds=3)
 

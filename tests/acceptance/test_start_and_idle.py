@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from heap_view import Heap
 from house import answer_on, send, track
 
+from heap_view import Heap
 from processes import Gateway, eventually
 
 STARTS_WITHIN_S = 3.0

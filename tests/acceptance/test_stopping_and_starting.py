@@ -9,9 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from heap_view import Heap, attempts_by_key
 from house import answer_on, ask, headers, send, track
 
+from heap_view import Heap, attempts_by_key
 from processes import Gateway, descendants, eventually, free_port, is_running, run
 
 _HANG_ONCE = {"match": {"path": "/api/*"}, "times": 1, "answer": {"connection": "hang"}}

@@ -7,13 +7,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from heap_view import Heap
 from house import send, track, workspace_yaml
 
 from headgate.clock import SystemClock
 from headgate.destinations.catalog import CATALOG
 from headgate.workspace.file import parse
 from headgate.workspace.sqlite_store import SqliteWorkspaceStore
+from heap_view import Heap
 from processes import Gateway, free_port, run
 
 _VARIABLE = {"HEAP_APP": "1535634151"}

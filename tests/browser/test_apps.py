@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from heap_view import Heap
 
+from heap_view import Heap
 from processes import Gateway
 
 WORKSPACE = """\

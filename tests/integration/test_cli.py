@@ -1,6 +1,8 @@
 """The commands as people and scripts call them: what goes to stdout, what to stderr, which exit status."""
 
+import os
 import shutil
+import signal
 import socket
 import sqlite3
 import stat
@@ -8,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -517,3 +520,166 @@ def test_a_running_server_uses_what_is_applied_and_can_be_asked(
         assert msgspec.json.decode(audited.stdout)["accepted"] == 40
         traced = processes.run("trace", "nobody", *where)
         assert "looked through 40 messages" in traced.stderr
+
+
+# Stores that are damaged, and directories that are none
+
+
+def damage(path: Path, first_byte: int = 0) -> None:
+    """Overwrites a file from a byte on."""
+    content = path.read_bytes()
+    path.write_bytes(content[:first_byte] + b"\xa5" * (len(content) - first_byte))
+
+
+@pytest.mark.parametrize("command", ["audit", "status", "trace m-1", "find"])
+@pytest.mark.parametrize(
+    ("name", "without"),
+    [
+        pytest.param("delivery/delivery.db", "is delivered again", id="outcomes"),
+        pytest.param("refused.db", "and nothing else", id="refusals"),
+    ],
+)
+def test_a_damaged_store_is_named_with_what_it_costs_to_do_without(
+    name: str, without: str, command: str, stored: DataDir
+) -> None:
+    """Exit status 1, also of a command that would not look into it."""
+    damage(stored.path / name)
+    result = call(*command.split(), "--data-dir", stored.path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"{stored.path / name} is damaged and cannot be read" in result.stderr
+    assert "restore a backup, or stop the server and move" in result.stderr
+    assert without in result.stderr
+
+
+def test_damage_deep_inside_of_a_store_is_named_when_it_is_come_upon(stored: DataDir) -> None:
+    """The first page alone, which says that it is a database, is whole."""
+    path = stored.path / "delivery" / "delivery.db"
+    damage(path, first_byte=4096)
+    result = call("audit", "--data-dir", stored.path)
+    assert result.exit_code == 1
+    assert f"{path} is damaged and cannot be read" in result.stderr
+
+
+def test_a_worker_that_cannot_open_its_store_says_one_sentence(
+    tmp_path: Path, config: Path
+) -> None:
+    """No traceback, and the doors stay open."""
+    store = tmp_path / "data" / "delivery" / "delivery.db"
+    with processes.Gateway(tmp_path / "data", config) as gateway:
+        worker = gateway.worker()
+        processes.eventually(store.exists, processes.STARTS_WITHIN_S)
+        os.kill(worker, signal.SIGSTOP)
+        store.write_bytes(b"nothing of the kind" * 1000)
+        for beside in ("-wal", "-shm"):
+            store.with_name(store.name + beside).unlink(missing_ok=True)
+        os.kill(worker, signal.SIGKILL)
+        gateway.says(r"delivery\.db is damaged .* delivery cannot start$")
+        gateway.says("the worker ended with status 1")
+        assert processes.run("send", "--url", gateway.url, "--messages", "1").returncode == 0
+        assert "Traceback" not in gateway.err
+
+
+def test_apply_says_that_it_has_made_a_data_directory(tmp_path: Path, config: Path) -> None:
+    """A slip in --data-dir is seen at once; the second time nothing is new."""
+    apply = ("apply", config, "--data-dir", tmp_path / "data")
+    assert f"{tmp_path / 'data'} is a new data directory." in call(*apply).stderr
+    assert "new data directory" not in call(*apply).stderr
+
+
+def test_apply_refuses_a_directory_of_something_else(tmp_path: Path, config: Path) -> None:
+    """Nothing is put into it; an empty one, or a disk's root, can become Headgate's."""
+    other, fresh = tmp_path / "other", tmp_path / "fresh"
+    for directory, name in ((other, "holiday.jpg"), (fresh, "lost+found")):
+        directory.mkdir()
+        (directory / name).touch()
+    result = call("apply", config, "--data-dir", other)
+    assert result.exit_code == 1
+    assert f"{other} is not empty and no data directory of Headgate" in result.stderr
+    assert [path.name for path in other.iterdir()] == ["holiday.jpg"]
+    assert call("apply", config, "--data-dir", fresh).exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["suppress ann", "unsuppress ann", "delete ann --yes", "apply"])
+def test_commands_that_write_leave_a_newer_headgates_directory_alone(
+    command: str, stored: DataDir, config: Path
+) -> None:
+    """Also when the store that is newer is not the one they write."""
+    with closing(sqlite3.connect(stored.path / "refused.db")) as db:
+        db.execute("PRAGMA user_version = 1000")
+    before = (stored.path / "workspace.db").read_bytes()
+    words = [*command.split(), *([config] if command == "apply" else [])]
+    result = call(*words, "--data-dir", stored.path)
+    assert result.exit_code == 1
+    assert "refused.db was written by a newer Headgate" in result.stderr
+    assert (stored.path / "workspace.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["suppress ann", "unsuppress ann", "delete ann --yes", "apply"])
+def test_commands_that_write_say_of_a_backup_that_it_is_to_be_restored_first(
+    command: str, stored: DataDir, config: Path, tmp_path: Path
+) -> None:
+    """Wrong usage, in words of our own."""
+    backup = tmp_path / "a.backup"
+    assert call("backup", backup, "--data-dir", stored.path).exit_code == 0
+    words = [*command.split(), *([config] if command == "apply" else [])]
+    result = call(*words, "--data-dir", backup)
+    assert result.exit_code == 2
+    assert "restore it first: headgate restore" in " ".join(result.stderr.split())
+
+
+def test_a_backup_is_not_written_into_the_directory_that_it_is_of(
+    stored: DataDir, tmp_path: Path
+) -> None:
+    """Whichever way the file is named."""
+    (tmp_path / "link").symlink_to(stored.path)
+    for file in (stored.path / "a.backup", tmp_path / "link" / "log" / "a.backup"):
+        result = call("backup", file, "--data-dir", stored.path)
+        assert result.exit_code == 2
+        assert "a backup belongs elsewhere" in " ".join(result.stderr.split())
+    assert not list(stored.path.rglob("a.backup*"))
+
+
+# What is asked for and is not there
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "trace nobody",
+        "deadletters show nobody",
+        "deadletters replay nobody",
+        "replay --id nobody",
+    ],
+)
+def test_programs_are_told_of_an_unknown_id_in_json(command: str, stored: DataDir) -> None:
+    """One document on stdout, the words on stderr, exit status 1."""
+    result = call(*command.split(), "--json", "--data-dir", stored.path)
+    assert result.exit_code == 1
+    assert json_of(result).keys() == {"error"}
+    assert result.stderr == f"headgate: {json_of(result)['error']}\n"
+
+
+def test_dead_letters_are_exported_as_json_whether_or_not_it_is_said(stored: DataDir) -> None:
+    """`--json` changes nothing there."""
+    stored.give_up(3)
+    export = ("deadletters", "export", "--data-dir", stored.path)
+    assert msgspec.json.decode(call(*export).stdout)["messageId"] == "m-3"
+    assert call(*export, "--json").stdout == call(*export).stdout
+
+
+def test_an_audit_of_no_time_at_all_is_wrong_usage(stored: DataDir) -> None:
+    """It would find nothing and prove nothing."""
+    times = ("--from", "2026-12-01", "--to", "2026-11-01")
+    result = call("audit", *times, "--data-dir", stored.path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "expected a time after --from" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["find", "replay", "deadletters list"])
+def test_an_unknown_reason_is_told_where_all_of_them_stand(command: str, stored: DataDir) -> None:
+    """The ones that are like it are named, which are not all."""
+    result = call(*command.split(), "--reason", "refusde", "--data-dir", stored.path)
+    assert result.exit_code == 2
+    words = " ".join(result.stderr.split())
+    assert "there are: refused, " in words
+    assert "docs/outcomes.md has all" in words

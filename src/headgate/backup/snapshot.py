@@ -12,6 +12,8 @@ whoever seals, retires or rewrites it meanwhile: the name goes, the file stays a
   which they were. Messages in a segment that is begun later are not in the backup.
 - The witness is read before the segments are listed, so it names a block that is in one of them, unless
   the log had lost its end: then the backup tells of that loss as well.
+- The mark of retention stays what it is until the segments are open: what it does not cover is in the
+  backup, or was lost before.
 - The workspace is copied last, and holds every version that the messages name.
 
 Databases are copied by SQLite in one step under one read transaction, never as files: a -wal that does
@@ -29,6 +31,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from headgate.eventlog.retired import mark_path
 from headgate.eventlog.rewriting import alone_in
 from headgate.eventlog.segments import is_unreadable, segment_paths
 from headgate.queries import connect_read_only, load_queries
@@ -133,8 +136,9 @@ def _parts(data_dir: Path) -> Iterator[Part]:
         yield facts
         if isinstance(facts, Database):
             facts.fix()
-    if (data_dir / WITNESS).exists():
-        yield PlainFile(WITNESS, BytesIO((data_dir / WITNESS).read_bytes()))
+    for path in (data_dir / WITNESS, mark_path(log)):
+        if path.exists():
+            yield PlainFile(_name(data_dir, path), BytesIO(path.read_bytes()))
     for _, path in segment_paths(log):
         yield _database(data_dir, path, MESSAGES)
     for path in sorted(log.glob("*.ids")):

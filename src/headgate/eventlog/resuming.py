@@ -1,7 +1,7 @@
 """Where the log goes on after a start, and what is missing from it.
 
-Looked at are the end of every segment, the last blocks of the last one, the witness, and the highest
-number that somebody else remembers. Everything that does not fit is told as lost, and numbering goes on
+Looked at are how far retention has come, the end of every segment, the last blocks of the last one, the
+witness, and the highest number that somebody else remembers. Everything that does not fit is told as lost, and numbering goes on
 above all of it, so that no number is ever given twice. `survey` looks at the rest.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headgate.eventlog.block import BYTES_PER_MESSAGE, Block, BrokenBlock, StoredBlock
+from headgate.eventlog.retired import retired_to
 from headgate.eventlog.segments import (
     NO_SEGMENT,
     Segment,
@@ -37,7 +38,10 @@ class Resumption(NamedTuple):
 
 
 def resume(directory: Path, witness: tuple[int, int] | None, seen_to: int) -> Resumption:
-    """Where to go on. Nothing is changed. Raises NewerLog."""
+    """Where to go on. Nothing is changed. Raises NewerLog.
+
+    Beside a running server `lost` holds, too, if the witness was read before.
+    """
     return _Resuming(directory, witness or (0, 0), seen_to).run()
 
 
@@ -54,27 +58,28 @@ class _Resuming:
 
     def run(self) -> Resumption:
         first_seqs = [first_seq for first_seq, _ in segment_paths(self._directory)]
-        if first_seqs:
-            self._last_seq = first_seqs[0] - 1  # what was before is retired
         for first_seq, next_segment in pairwise([*first_seqs, NO_SEGMENT]):
             self._lose_to(first_seq - 1)
             self._pass(first_seq, next_segment)
         self._compare_with_witness()
-        self._lose_to(max(self._witnessed_seq, self._seen_to))
+        self._lose_to(max(self._witnessed_seq, self._seen_to, retired_to(self._directory)))
         return Resumption(self._last_seq, self._last_crc, self._open, _joined(self._lost))
 
     def _lose_to(self, seq: int) -> None:
-        """Goes to a number; those in between are lost, and a segment that ends before it is not gone on with."""
-        if seq > self._last_seq:
-            self._lost.append((self._last_seq + 1, seq))
-            self._last_seq = seq
-            self._open = None
+        """Goes to a number; what was not retired in between is lost, and no segment before it is gone on with."""
+        if seq <= self._last_seq:
+            return
+        first = max(self._last_seq, retired_to(self._directory)) + 1
+        if first <= seq:
+            self._lost.append((first, seq))
+        self._last_seq = seq
+        self._open = None
 
     def _pass(self, first_seq: int, next_segment: int) -> None:
         """Goes to the end of a segment."""
         try:
             segment = open_segment(self._directory, first_seq)
-            if segment is None:  # retired at this moment, so it is not the last
+            if segment is None:  # retired at this moment
                 return
             with closing(segment):
                 self._go_to_end_of(segment, next_segment)

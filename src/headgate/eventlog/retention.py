@@ -2,16 +2,26 @@
 
 A segment with anything pending stays, and so does the one that is written. Message ids are known for at
 least 24 h whatever the configuration says: a segment that has to make room before that leaves its ids
-file behind, and one that has none, because it is not sealed yet, stays.
+file behind, and one that has none, because it is not sealed yet, stays. Before a segment goes, the mark
+(`retired.py`) says so, or it would look lost.
 """
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
 from headgate.eventlog.ids import ids_path, read_ids
+from headgate.eventlog.retired import advance_mark
 from headgate.eventlog.rewriting import NotNow, alone_in
-from headgate.eventlog.segments import plain_parts, sealed_path, segment_paths, sync_directory
+from headgate.eventlog.segments import (
+    open_segment,
+    plain_parts,
+    sealed_path,
+    segment_paths,
+    sync_directory,
+)
 from headgate.eventlog.space import held_bytes, segment_bytes_under
 from headgate.eventlog.window import WINDOW_MS
 
@@ -49,9 +59,26 @@ def _retire_segments(
             return
         if age_ms <= WINDOW_MS and newest_ms is None:
             return
+        advance_mark(directory, _last_seq(directory, first_seq, next_first))
         for part in [*plain_parts(directory, first_seq), sealed_path(directory, first_seq)]:
             part.unlink(missing_ok=True)
         yield path
+
+
+def _last_seq(directory: Path, first_seq: int, next_segment: int) -> int:
+    """The segment's last number; what is missing behind it is still to be missed.
+
+    A segment that cannot say where it ends counts up to the next one.
+    """
+    try:
+        segment = open_segment(directory, first_seq)
+        if segment is not None:
+            with closing(segment):
+                end = segment.end(next_segment)
+                return end.last_seq if end else next_segment - 1
+    except sqlite3.Error:
+        pass
+    return next_segment - 1
 
 
 def _newest_ms(directory: Path, first_seq: int) -> int | None:

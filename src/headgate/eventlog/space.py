@@ -6,7 +6,7 @@ along in between; before anything is refused for the cap it is looked up once mo
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 
 from headgate.eventlog.interface import LogFull
@@ -25,9 +25,9 @@ def segment_bytes_under(max_bytes: int) -> int:
     return max(_MIN_SEGMENT_BYTES, max_bytes // _SEGMENTS_IN_CAP)
 
 
-def limit_reached(held_bytes: int, max_bytes: int) -> str:
-    """Why nothing more may be appended, in words; "" when something may. 0 means no limit."""
-    if not 0 < max_bytes < held_bytes:
+def limit_reached(held_bytes: int, max_bytes: int, wanted_bytes: int = 0) -> str:
+    """Why so much more may not be appended, in words; "" when it may. 0 means no limit."""
+    if not 0 < max_bytes < held_bytes + wanted_bytes:
         return ""
     return (
         f"retention.maxBytes is reached: the log holds {held_bytes // 1024} KiB of "
@@ -43,12 +43,13 @@ def free_bytes(directory: Path) -> int:
 
 
 def held_bytes(directory: Path) -> int:
-    """What the log weighs, without files that are still being made.
+    """What the log weighs, without files that are still being made or about to go.
 
     The ids of messages do not count: they are kept for a day whatever the cap, and would fill a small one.
     """
     with os.scandir(directory) as files:
-        return sum(_size(file) for file in files if not file.name.endswith(_NOT_COUNTED))
+        sizes = {file.name: _size(file) for file in files if not file.name.endswith(_NOT_COUNTED)}
+    return sum(size for name, size in sizes.items() if not _is_replaced(name, sizes))
 
 
 class Space:
@@ -95,7 +96,7 @@ class Space:
             raise LogFull(why)
 
     def _capped(self, wanted_bytes: int) -> str:
-        return limit_reached(self.held_bytes() + wanted_bytes, self._max_bytes)
+        return limit_reached(self.held_bytes(), self._max_bytes, wanted_bytes)
 
     def _refuse_when_disk_is_full(self, wanted_bytes: int) -> None:
         try:
@@ -107,6 +108,12 @@ class Space:
                 f"the disk is full: {free // 1024} KiB free in {self._directory}, "
                 f"{(FREE_FLOOR_BYTES + wanted_bytes) // 1024} KiB needed"
             )
+
+
+def _is_replaced(name: str, names: Container[str]) -> bool:
+    """Whether the file belongs to a segment as it was written, of which there is a sealed one."""
+    number, _, kind = name.partition(".")
+    return kind.startswith("db") and f"{number}.sealed.db" in names
 
 
 def _size(file: "os.DirEntry[str]") -> int:

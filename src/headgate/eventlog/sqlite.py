@@ -21,6 +21,7 @@ from headgate.eventlog.interface import LogFull
 from headgate.eventlog.log import BlockLog
 from headgate.eventlog.reading import SqliteReadStorage, sqlite_reader
 from headgate.eventlog.resuming import resume
+from headgate.eventlog.retired import make_mark
 from headgate.eventlog.segments import (
     SQL,
     plain_parts,
@@ -139,6 +140,7 @@ class SqliteStorage(SqliteReadStorage):
         found = resume(self._directory, read_witness(self._directory), seen_to)
         self._last_seq, self._last_crc = found.last_seq, found.last_crc
         self.lost = found.lost
+        make_mark(self._directory)
         if found.open_segment is not None:
             with suppress(sqlite3.Error):  # what cannot be written on is left for a new segment
                 self._open(plain_path(self._directory, found.open_segment))

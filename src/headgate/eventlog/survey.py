@@ -9,7 +9,8 @@ survey goes on behind it. What is checked:
 - that numbers neither skip nor repeat;
 - that the log does not end before its witness, which is how a lost tail shows.
 
-Where older segments were retired, the first block has nobody before it to compare with.
+Where older segments were retired, which the mark tells (`retired.py`), the first block has nobody before
+it to compare with.
 """
 
 import sqlite3
@@ -20,6 +21,7 @@ import msgspec
 
 from headgate.eventlog.block import Block, BrokenBlock, StoredBlock, opened
 from headgate.eventlog.reading import SqliteReadStorage
+from headgate.eventlog.retired import retired_to
 from headgate.eventlog.segments import segment_paths
 from headgate.eventlog.witness import read_witness
 
@@ -54,15 +56,16 @@ class _Surveyor:
     ) -> None:
         self._storage = storage
         self._directory = directory
-        self._segments = self._present()
+        self._segments = [first_seq for first_seq, _ in segment_paths(directory)]
         self._witnessed_seq, self._witnessed_crc = witness or (0, 0)
         self._last_seq: int | None = None
         self._last_crc: int | None = None
 
     def run(self, after_seq: int) -> Iterator[Block | Damage]:
         """Everything there is; a segment that cannot be read on is left for the next one."""
-        if after_seq == 0 and self._segments:
-            self._went_to(self._segments[0] - 1, 0 if self._segments[0] == 1 else None)
+        if after_seq == 0:
+            start = self._start()
+            self._went_to(start, None if start else 0)
         at: int | None = after_seq
         while at is not None:
             try:
@@ -70,6 +73,7 @@ class _Surveyor:
                     yield from self._look_at(stored, block)
                 break
             except BrokenBlock as unreadable:
+                yield from self._missing_before(unreadable.first_seq)
                 at = unreadable.last_seq
                 yield Damage(unreadable.first_seq, at, unreadable.why)
                 self._went_to(at, None)
@@ -81,8 +85,9 @@ class _Surveyor:
                 self._went_to(end, None)
         yield from self._look_at_end(after_seq if self._last_seq is None else self._last_seq)
 
-    def _present(self) -> list[int]:
-        return [first_seq for first_seq, _ in segment_paths(self._directory)]
+    def _start(self) -> int:
+        """Behind what was retired; a segment that is about to go is looked at while it is there."""
+        return min([retired_to(self._directory), *(first - 1 for first in self._segments)])
 
     def _next_segment(self, last_seq: int) -> int | None:
         """The number before the first one of the segment after the one that holds `last_seq + 1`."""
@@ -95,10 +100,7 @@ class _Surveyor:
             )
             self._went_to(max(stored.last_seq, self._last_seq), None)
             return
-        if self._last_seq is not None and stored.first_seq > self._last_seq + 1:
-            if not self._was_retired(self._last_seq + 1):
-                yield Damage(self._last_seq + 1, stored.first_seq - 1, "the messages are missing")
-            self._last_crc = None
+        yield from self._missing_before(stored.first_seq)
         if isinstance(block, BrokenBlock):
             yield Damage(block.first_seq, block.last_seq, block.why)
             self._went_to(block.last_seq, None)
@@ -114,13 +116,20 @@ class _Surveyor:
         if stored.seal is not None and stored.seal.inner_crc != stored.crc:
             yield "the segment does not end with the block that it was sealed with"
 
-    def _was_retired(self, first_seq: int) -> bool:
-        """Whether the segment that began with this number went away since the survey began."""
-        return first_seq in self._segments and first_seq not in self._present()
+    def _missing_before(self, first_seq: int) -> Iterator[Damage]:
+        """What was not retired, before or meanwhile, between the last block and this number."""
+        if self._last_seq is None or first_seq <= self._last_seq + 1:
+            return
+        first_missing = max(self._last_seq, retired_to(self._directory)) + 1
+        if first_missing < first_seq:
+            yield Damage(first_missing, first_seq - 1, "the messages are missing")
+        self._last_crc = None
 
     def _look_at_end(self, last_seq: int) -> Iterator[Damage]:
         if last_seq < self._witnessed_seq:
-            yield Damage(last_seq + 1, self._witnessed_seq, "the end of the log is missing")
+            first_missing = max(last_seq, retired_to(self._directory)) + 1
+            if first_missing <= self._witnessed_seq:
+                yield Damage(first_missing, self._witnessed_seq, "the end of the log is missing")
         elif last_seq == self._witnessed_seq and self._last_crc not in (None, self._witnessed_crc):
             why = "the last block is not the one that was written"
             yield Damage(last_seq, last_seq, why, readable=True)

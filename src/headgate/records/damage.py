@@ -7,6 +7,7 @@ import msgspec
 
 from headgate.delivery.facts import FAILED
 from headgate.delivery.reader import DeliveryReader
+from headgate.eventlog.resuming import resume
 from headgate.eventlog.sqlite import read_witness, sqlite_reader
 from headgate.records.stored import Stored
 from headgate.spec.timestamps import MAX_MS
@@ -23,16 +24,29 @@ class Known(msgspec.Struct, frozen=True, order=True):
 
 
 def known_damage(stored: Stored, facts: DeliveryReader | None) -> list[Known]:
-    """What delivery could not read when it came there, and an end of the log that is missing."""
-    found = set(_met_by_delivery(stored, facts)) if facts else set()
+    """What delivery could not read when it came there, and what a start would miss now."""
+    met = set(_met_by_delivery(stored, facts)) if facts else set()
+    missed = [
+        one
+        for one in _missed(stored, facts)
+        if not any(known.first <= one.first and one.last <= known.last for known in met)
+    ]
+    return sorted([*met, *missed])
+
+
+def _missed(stored: Stored, facts: DeliveryReader | None) -> Iterator[Known]:
+    """Missing segments, an end that is missing, and damage close to it."""
+    seen_to = max(facts.cursors().values(), default=0) if facts else 0
     witness = read_witness(stored.log)
-    cursors = facts.cursors().values() if facts else ()
-    missing_to = max(*cursors, witness[0] if witness else 0, 0)
     with closing(sqlite_reader(stored.log)) as log:
         last_held = log.last_seq()
-    if missing_to > last_held:
-        found.add(Known(last_held + 1, missing_to, "the end of the log is missing"))
-    return sorted(found)
+    for first, last in resume(stored.log, witness, seen_to).lost:
+        is_end = first > last_held
+        yield Known(
+            first,
+            last,
+            "the end of the log is missing" if is_end else "they are missing or damaged",
+        )
 
 
 def _met_by_delivery(stored: Stored, facts: DeliveryReader) -> Iterator[Known]:

@@ -88,11 +88,33 @@ def test_replays_are_there_as_long_as_they_go_on(stored: DataDir) -> None:
     assert [one.name for one in looked(stored).replays] == ["second"]
 
 
-def test_draining_is_told_under_the_destinations_limits(stored: DataDir) -> None:
+def test_draining_is_told_under_the_destinations_limits(tmp_path: Path) -> None:
     """Heap's 15,000 rows a minute, 500 in two seconds; nothing pending takes no time."""
-    assert of(looked(stored), "heap").drain_seconds == 0
-    stored.append(*(stored.say("track", f"m-{n}", f"user {n}") for n in range(500)))
-    assert of(looked(stored), "heap").drain_seconds == 2
+    data_dir = DataDir(tmp_path)
+    data_dir.use(destinations=[destination()])
+    assert of(looked(data_dir), "heap").drain_seconds == 0
+    data_dir.append(*(data_dir.say("track", f"m-{n}", f"user {n}") for n in range(500)))
+    assert of(looked(data_dir), "heap").drain_seconds == 2
+
+
+def test_destinations_of_one_app_drain_together_under_the_lowest_limit(tmp_path: Path) -> None:
+    """They share Heap's limits, whichever is asked about; another app has limits of its own."""
+    data_dir = DataDir(tmp_path)
+    slow = {"appId": "1535634150", "limits": {"eventsPerMinute": 6_000}}
+    other = {"appId": "99", "limits": {"eventsPerMinute": 6_000}}
+    data_dir.use(
+        destinations=[
+            destination(),
+            destination("second", settings=slow),
+            destination("other", settings=other),
+        ]
+    )
+    data_dir.append(*(data_dir.say("track", f"m-{n}", f"user {n}") for n in range(500)))
+    data_dir.settle(DELIVERED, *range(1, 401), to=2)
+    data_dir.replay("again", *range(1, 101), to=2)
+    found = looked(data_dir)
+    drains = {one.slug: one.drain_seconds for one in found.destinations}
+    assert drains == {"heap": 7, "second": 7, "other": 5}
 
 
 def test_damage_that_is_known_is_told_without_looking_for_it(stored: DataDir) -> None:
