@@ -27,6 +27,7 @@ from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.interface import Arrival
 from headgate.eventlog.log import BlockLog
 from headgate.eventlog.refused import Refusal, RefusedRing
+from headgate.eventlog.retired import advance_mark
 from headgate.eventlog.sqlite import SqliteStorage, segment_paths, sqlite_reader
 from headgate.records.stored import Stored
 from headgate.spec.message import normalize
@@ -210,6 +211,7 @@ class DataDir:
 
     def retire(self, first_kept: int) -> None:
         """Takes away the segments before the one that begins with a message, as retention does."""
+        advance_mark(self.path / "log", first_kept - 1)
         for first_seq, path in segment_paths(self.path / "log"):
             if first_seq < first_kept:
                 path.unlink()

@@ -40,7 +40,7 @@ from headgate.gateway.doors import Doors
 from headgate.keeper import Keeper
 from headgate.locks import Lock, Locked, hold, is_held
 from headgate.spec.limits import REQUEST_DEADLINE_S
-from headgate.stores import DELIVERY, UnusableDirectory, check_versions
+from headgate.stores import DELIVERY, UnusableDirectory, check_readable, check_versions
 from headgate.upkeep import Upkeep
 from headgate.workspace.diff import as_text, changes
 from headgate.workspace.document import checked
@@ -78,6 +78,7 @@ def serve(options: ServeOptions, started: Callable[[str, str], None] | None = No
     with contextlib.ExitStack() as held:
         try:
             check_versions(options.data_dir)
+            check_readable(options.data_dir)
             options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             held.enter_context(_lock(options.data_dir))
             store = SqliteWorkspaceStore(options.data_dir / "workspace.db", SystemClock())

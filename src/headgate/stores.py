@@ -20,8 +20,6 @@ WORKSPACE = "workspace.db"
 REPLAYS = "replays"
 RESTORING = ".restoring"  # what a restore has not put in place yet
 
-_OURS = (WORKSPACE, LOG, "delivery", REFUSED, REPLAYS, RESTORING, "gateway.lock")
-_OF_THE_FILE_SYSTEM = "lost+found"
 _REFUSED_VERSION = 0
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _WITHOUT = {
@@ -68,25 +66,6 @@ class DamagedStore(UnusableDirectory):
             f" move {path.name} away, with {path.name}-wal and {path.name}-shm if they are there;"
             f" {_WITHOUT[name]}"
         )
-
-
-class ForeignDirectory(UnusableDirectory):
-    """The directory holds something, and nothing of Headgate's."""
-
-    def __init__(self, data_dir: Path) -> None:
-        super().__init__(
-            f"{data_dir} is not empty and no data directory of Headgate, nothing was changed: name"
-            " another with --data-dir, or move what is in this one away"
-        )
-
-
-def check_foreign(data_dir: Path) -> None:
-    """Raises ForeignDirectory unless the directory is Headgate's, or missing or empty and can become so."""
-    if not data_dir.exists():
-        return
-    names = {path.name for path in data_dir.iterdir()} - {_OF_THE_FILE_SYSTEM}
-    if names and names.isdisjoint(_OURS):
-        raise ForeignDirectory(data_dir)
 
 
 def check_readable(data_dir: Path, *, thoroughly: bool = False) -> None:

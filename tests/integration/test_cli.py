@@ -525,10 +525,21 @@ def test_a_running_server_uses_what_is_applied_and_can_be_asked(
 # Stores that are damaged, and directories that are none
 
 
-def damage(path: Path, first_byte: int = 0) -> None:
-    """Overwrites a file from a byte on."""
-    content = path.read_bytes()
-    path.write_bytes(content[:first_byte] + b"\xa5" * (len(content) - first_byte))
+def damage(path: Path) -> None:
+    """Overwrites a file."""
+    path.write_bytes(b"\xa5" * path.stat().st_size)
+
+
+def damage_table(path: Path, name: str) -> None:
+    """Overwrites the first page of a table, and nothing else."""
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)
+        ).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xa5" * size)
 
 
 @pytest.mark.parametrize("command", ["audit", "status", "trace m-1", "find"])
@@ -552,10 +563,10 @@ def test_a_damaged_store_is_named_with_what_it_costs_to_do_without(
 
 
 def test_damage_deep_inside_of_a_store_is_named_when_it_is_come_upon(stored: DataDir) -> None:
-    """The first page alone, which says that it is a database, is whole."""
+    """At a glance it is a database like any other."""
     path = stored.path / "delivery" / "delivery.db"
-    damage(path, first_byte=4096)
-    result = call("audit", "--data-dir", stored.path)
+    damage_table(path, "tally")
+    result = call("status", "--data-dir", stored.path)
     assert result.exit_code == 1
     assert f"{path} is damaged and cannot be read" in result.stderr
 
@@ -586,19 +597,6 @@ def test_apply_says_that_it_has_made_a_data_directory(tmp_path: Path, config: Pa
     assert "new data directory" not in call(*apply).stderr
 
 
-def test_apply_refuses_a_directory_of_something_else(tmp_path: Path, config: Path) -> None:
-    """Nothing is put into it; an empty one, or a disk's root, can become Headgate's."""
-    other, fresh = tmp_path / "other", tmp_path / "fresh"
-    for directory, name in ((other, "holiday.jpg"), (fresh, "lost+found")):
-        directory.mkdir()
-        (directory / name).touch()
-    result = call("apply", config, "--data-dir", other)
-    assert result.exit_code == 1
-    assert f"{other} is not empty and no data directory of Headgate" in result.stderr
-    assert [path.name for path in other.iterdir()] == ["holiday.jpg"]
-    assert call("apply", config, "--data-dir", fresh).exit_code == 0
-
-
 @pytest.mark.parametrize("command", ["suppress ann", "unsuppress ann", "delete ann --yes", "apply"])
 def test_commands_that_write_leave_a_newer_headgates_directory_alone(
     command: str, stored: DataDir, config: Path
@@ -607,7 +605,7 @@ def test_commands_that_write_leave_a_newer_headgates_directory_alone(
     with closing(sqlite3.connect(stored.path / "refused.db")) as db:
         db.execute("PRAGMA user_version = 1000")
     before = (stored.path / "workspace.db").read_bytes()
-    words = [*command.split(), *([config] if command == "apply" else [])]
+    words: list[str | Path] = [*command.split(), *([config] if command == "apply" else [])]
     result = call(*words, "--data-dir", stored.path)
     assert result.exit_code == 1
     assert "refused.db was written by a newer Headgate" in result.stderr
@@ -621,7 +619,7 @@ def test_commands_that_write_say_of_a_backup_that_it_is_to_be_restored_first(
     """Wrong usage, in words of our own."""
     backup = tmp_path / "a.backup"
     assert call("backup", backup, "--data-dir", stored.path).exit_code == 0
-    words = [*command.split(), *([config] if command == "apply" else [])]
+    words: list[str | Path] = [*command.split(), *([config] if command == "apply" else [])]
     result = call(*words, "--data-dir", backup)
     assert result.exit_code == 2
     assert "restore it first: headgate restore" in " ".join(result.stderr.split())
@@ -683,3 +681,13 @@ def test_an_unknown_reason_is_told_where_all_of_them_stand(command: str, stored:
     words = " ".join(result.stderr.split())
     assert "there are: refused, " in words
     assert "docs/outcomes.md has all" in words
+
+
+@pytest.mark.parametrize("name", ["delivery/delivery.db", "refused.db"])
+def test_serve_does_not_start_on_a_damaged_store(name: str, stored: DataDir) -> None:
+    """Nothing is taken in that would be looked for in vain; exit status 1 and a sentence."""
+    damage(stored.path / name)
+    result = processes.run("serve", "--data-dir", stored.path, "--port", "0", "--app-port", "0")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"headgate: {stored.path / name} is damaged")
+    assert "Traceback" not in result.stderr

@@ -1,19 +1,19 @@
 """How long delivery says that what is pending takes, where destinations share Heap's limits."""
 
-from simulation import World, track
+from simulation import Message, World, track
 
-LIMITS = {"eventsPerMinute": 600, "eventsPerMinutePerUser": 0}
+LIMITED: Message = {"limits": {"eventsPerMinute": 600, "eventsPerMinutePerUser": 0}}
 
 
 async def test_what_is_pending_of_one_app_drains_together() -> None:
     """Each of its destinations is told the time of all; another app's has its own, a removed one none."""
-    ours = {"heap": {"limits": LIMITS}, "other": {"limits": LIMITS, "appId": "99"}}
-    world = World(ours | {"second": {"limits": LIMITS}, "gone": {"limits": LIMITS}})
+    ours = {"heap": LIMITED, "other": LIMITED | {"appId": "99"}}
+    world = World(ours | {"second": LIMITED, "gone": LIMITED})
     world.heap.down = True
     delivery = world.start()
     world.append(track(n, f"user-{n}") for n in range(1, 601))
-    world.configure(ours | {"second": {"limits": LIMITS}})
     await world.run(1)
+    world.configure(ours | {"second": LIMITED})
     assert {one.slug: one.drain_s for one in delivery.status()} == {
         "heap": 120.0,
         "second": 120.0,

@@ -339,6 +339,25 @@ async def test_a_destination_that_is_mended_in_time_has_lost_nothing_more(
     assert Counter(world.outcomes().values())[DELIVERED] >= 2_940
 
 
+async def test_the_window_of_what_waits_begins_when_the_destination_begins_to_refuse(
+    worlds: WorldFactory,
+) -> None:
+    """After an outage of 4.5 hours it answers 400: what was received long ago is not failed for that."""
+    world = worlds()
+    delivery = world.start()
+    world.heap.down = True
+    world.append(track(n, f"user-{n}") for n in range(1, 10_001))
+    await world.run(4.5 * 3_600)
+    world.heap.down, world.heap.refuses = False, True
+    await world.run(3.5 * 3_600)
+    assert delivery.status()[0].state == "refusing"
+    probes = [seq for seq, outcome in world.outcomes().items() if outcome == GIVEN_UP]
+    assert all(len(world.store.attempts_of(1, seq)) > 1 for seq in probes)
+    assert len(probes) <= 3.5 * 60
+    await world.run(3_600)
+    assert Counter(world.outcomes().values())[GIVEN_UP] >= 5_000
+
+
 async def test_an_outage_never_fails_what_was_not_attempted(worlds: WorldFactory) -> None:
     """Down for 12 hours, restarted once: nothing but what was tried at the beginning has a window."""
     world = worlds()
@@ -374,9 +393,11 @@ async def test_people_see_since_when_a_destination_fails_and_that_it_is_back(
     delivery = world.start()
     assert delivery.status()[0].since_ms == failing.since_ms
     world.append(track(n, f"user-{n}") for n in range(2, 21))
+    world.answer = lambda request: Answer(500)
     await world.run(200)
+    assert delivery.status()[0].trouble == "answered 500"
     assert delivery.status()[0].since_ms == failing.since_ms
-    world.heap.down = False
+    world.heap.down, world.answer = False, world.heap.answer
     await world.run_until_settled()
     assert delivery.status()[0].state == world.store.standings()[1].state == "delivering"
     assert world.store.standings()[1].since_ms > failing.since_ms

@@ -132,8 +132,8 @@ def test_any_tar_can_list_a_backup(file: Path) -> None:
     with tarfile.open(file) as archive:
         names = archive.getnames()
         assert {member.mode for member in archive} == {0o600}
-    assert names[:3] == ["manifest.json", "delivery/delivery.db", "log/witness"]
-    assert names[3:6] == [f"log/{first:016d}.db" for first in (1, 3, 5)]
+    assert names[:4] == ["manifest.json", "delivery/delivery.db", "log/witness", "log/retired"]
+    assert names[4:7] == [f"log/{first:016d}.db" for first in (1, 3, 5)]
     assert names[-3:] == ["refused.db", "workspace.db", "contents.json"]
 
 
@@ -312,6 +312,22 @@ def test_a_loss_in_the_log_is_told_by_the_backup_too(stored: DataDir, tmp_path: 
     take(stored.path, tmp_path / "a.backup")
     restore(tmp_path / "a.backup", tmp_path / "back")
     assert audit_of(tmp_path / "back").damaged == audit_of(stored.path).damaged != []
+
+
+def test_what_was_retired_and_what_was_lost_are_told_apart_by_the_backup_too(
+    stored: DataDir, tmp_path: Path
+) -> None:
+    """The mark is copied: without it all that is missing at the beginning would look retired."""
+    log = stored.path / "log"
+    assert retire(log, now_ms=NOW_MS * 2, settled_to=2, days=1, max_bytes=0)
+    take(stored.path, tmp_path / "whole.backup")
+    restore(tmp_path / "whole.backup", tmp_path / "whole")
+    assert audit_of(tmp_path / "whole").damaged == []
+    (log / f"{3:016d}.db").unlink()
+    take(stored.path, tmp_path / "lossy.backup")
+    restore(tmp_path / "lossy.backup", tmp_path / "lossy")
+    [damaged] = audit_of(tmp_path / "lossy").damaged
+    assert (damaged.first, damaged.last) == (3, 4)
 
 
 def test_a_damaged_segment_does_not_keep_the_others_from_being_saved(

@@ -6,7 +6,7 @@ import pytest
 
 from data_dirs import DataDir, destination
 from headgate.delivery.facts import DELIVERED
-from headgate.stores import DamagedStore, ForeignDirectory, check_foreign, check_readable
+from headgate.stores import DamagedStore, check_readable
 
 STORES = ("delivery/delivery.db", "refused.db")
 
@@ -51,16 +51,3 @@ def test_damage_behind_the_first_page_is_found_by_a_thorough_look(
     check_readable(stored.path)
     with pytest.raises(DamagedStore, match=name):
         check_readable(stored.path, thoroughly=True)
-
-
-def test_a_directory_is_foreign_when_it_holds_other_things_alone(tmp_path: Path) -> None:
-    """Beside something of Headgate's anything may lie."""
-    check_foreign(tmp_path / "missing")
-    check_foreign(tmp_path)
-    (tmp_path / "lost+found").mkdir()
-    check_foreign(tmp_path)
-    (tmp_path / "holiday.jpg").touch()
-    with pytest.raises(ForeignDirectory, match="is not empty and no data directory of Headgate"):
-        check_foreign(tmp_path)
-    (tmp_path / "gateway.lock").touch()
-    check_foreign(tmp_path)

@@ -47,10 +47,9 @@ def apply(
       headgate apply headgate.yaml --data-dir /var/lib/headgate
     """
     from headgate.control import check_workspace, use_workspace
-    from headgate.stores import check_foreign, check_versions
+    from headgate.stores import check_versions
 
     document = _checked(file)
-    check_foreign(data_dir)
     check_versions(data_dir)
     if misfit := check_workspace(data_dir, document, timeout):
         if as_json:

@@ -255,12 +255,7 @@ class Intake:
     # sources
 
     def _sources(self) -> Iterator[_Source]:
-        """What is read, in order, and how it is taken in. Each is asked for when its turn has come.
-
-        While a replay is open, what is read again comes before parked lanes: it may belong into them.
-        """
-        if self.replays.is_open:
-            yield from self._again()
+        """What is read, in order, and how it is taken in. Each is asked for when its turn has come."""
         yield from self._parked()
         yield from self._again()
         if not self.is_full:
@@ -329,7 +324,9 @@ class Intake:
             return False
         if behind:
             return not self.is_full_of_replayed and replayed < MAX_REPLAYED_IN_MEMORY // 2
-        is_complete = not self.progress.again(1)
+        is_complete = not self.progress.again(
+            1
+        )  # what is to be read again may belong into the lane
         return is_complete or not self.replays.has_writes(user_of(lane))
 
     def _helping(self, lane: Lane, behind: bool) -> int:

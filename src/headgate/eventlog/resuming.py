@@ -1,8 +1,9 @@
 """Where the log goes on after a start, and what is missing from it.
 
 Looked at are how far retention has come, the end of every segment, the last blocks of the last one, the
-witness, and the highest number that somebody else remembers. Everything that does not fit is told as lost, and numbering goes on
-above all of it, so that no number is ever given twice. `survey` looks at the rest.
+witness, and the highest number that somebody else remembers. Everything that does not fit is told as
+lost, and numbering goes on above all of it, so that no number is ever given twice. `survey` looks at the
+rest.
 """
 
 import sqlite3

@@ -174,7 +174,7 @@ def trace(
         teller = _Teller(stored, catalog, facts)
         stories = [teller.tell(message_id, found) for found in search.run()]
         first_seq, last_seq = log.first_seq(), log.last_seq()
-        damage = search.unreadable + len(known_damage(stored, facts))
+        damage = max(search.unreadable, len(known_damage(stored, facts)))
     stories += [
         _tell_refused(one)
         for one in refusals_of(stored.refused, message_id)

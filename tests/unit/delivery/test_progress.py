@@ -95,3 +95,16 @@ def test_millions_settled_above_the_cursor_cost_a_byte_each() -> None:
     assert not mine.is_settled(5_000_000)
     mine.has_read_to(5_000_000)
     assert not mine.is_settled(2)
+
+
+def test_the_cursor_is_about_live_messages_alone() -> None:
+    """A replayed one below it, in memory or parked, is counted and does not move it back."""
+    found = progress(10)
+    found.opened_again(4, 100)
+    found.parked.add("ann", 3)
+    assert (found.cursor, found.pending, found.open_count, found.replayed_count) == (10, 2, 0, 1)
+    found.opened(12, 7)
+    found.has_read_to(12)
+    assert (found.cursor, found.open_bytes) == (11, 107)
+    found.closed([4, 12])
+    assert (found.cursor, found.open_bytes, found.replayed_count) == (12, 0, 0)

@@ -15,6 +15,7 @@ from headgate.eventlog.log import BlockLog
 from headgate.eventlog.retention import retire
 from headgate.eventlog.rewriting import alone_in
 from headgate.eventlog.sealing import seal
+from headgate.eventlog.space import held_bytes
 from headgate.eventlog.sqlite import SqliteStorage, segment_paths
 
 _DAY_MS = 24 * 3600 * 1000
@@ -150,6 +151,14 @@ def test_below_the_cap_everything_stays(sealed: LogDir) -> None:
     room = 1024 * 1024
     assert retired(sealed, settled_to=5, max_bytes=weight + room) == []
     assert len(retired(sealed, settled_to=5, max_bytes=weight + room - 1)) == 1
+
+
+def test_a_segment_that_is_being_sealed_is_weighed_once(sealed: LogDir) -> None:
+    """For a moment its files are there in both forms; what is still being made does not count either."""
+    weighed = held_bytes(sealed.path)
+    for name in (f"{1:016d}.db", f"{1:016d}.db-wal", f"{2:016d}.sealed.new", f"{2:016d}.ids.new"):
+        (sealed.path / name).write_bytes(bytes(1024))
+    assert held_bytes(sealed.path) == weighed
 
 
 def test_nothing_is_retired_while_segments_are_rewritten(sealed: LogDir) -> None:

@@ -261,7 +261,8 @@ def test_a_log_at_its_cap_takes_nothing_and_says_why(disk: Disk) -> None:
             assert "retention.maxBytes is reached: the log holds" in str(error)
             break
     assert 1_800_000 < weight(disk) < 2 * 1024 * 1024 + 100_000  # a block, and what SQLite adds
-    assert "retention.maxBytes is reached" in log.trouble()
+    assert f"the log holds {log.size_bytes() // 1024} KiB of 2048 KiB" in log.trouble()
+    assert log.size_bytes() == weight(disk)
     assert log.last_seq() == n
     log.limit(0)
     assert log.trouble() == ""

@@ -305,7 +305,7 @@ def test_retired_segments_are_no_damage(stored: DataDir) -> None:
     for name in ("a", "b", "c"):
         stored.accept(name, segment_messages=1)
     stored.settle(DELIVERED, 1, 2, 3, cursor=3)
-    (stored.path / "log" / f"{1:016d}.db").unlink()
+    stored.retire(2)
     result = audited(stored)
     assert (totals(result), damaged(result)) == ({"accepted": 2, "delivered": 2}, [])
 
@@ -320,7 +320,7 @@ def test_a_segment_that_is_retired_during_the_audit_is_no_damage(
     read = SqliteReadStorage.blocks
 
     def retire_and_read(storage: SqliteReadStorage, after_seq: int) -> Iterator[StoredBlock]:
-        (stored.path / "log" / f"{1:016d}.db").unlink()
+        stored.retire(2)
         return read(storage, after_seq)
 
     monkeypatch.setattr(SqliteReadStorage, "blocks", retire_and_read)

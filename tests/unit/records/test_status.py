@@ -104,8 +104,8 @@ def test_destinations_of_one_app_drain_together_under_the_lowest_limit(tmp_path:
     other = {"appId": "99", "limits": {"eventsPerMinute": 6_000}}
     data_dir.use(
         destinations=[
-            destination(),
-            destination("second", settings=slow),
+            destination(settings=slow),
+            destination("second"),
             destination("other", settings=other),
         ]
     )
