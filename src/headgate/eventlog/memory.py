@@ -50,7 +50,8 @@ class MemoryStorage:
                 yield IdRun.of(np.asarray(block.id_hashes), seqs, block.received_at_ms)
 
     def trouble(self) -> str:
-        return self.failure or limit_reached(self.size_bytes(), self._max_bytes)
+        held_bytes = self.size_bytes() if self._max_bytes else 0
+        return self.failure or limit_reached(held_bytes, self._max_bytes)
 
     def roll(self) -> None:
         """There is nothing to seal."""
