@@ -43,7 +43,11 @@ test: setup $(CLIENTS) ## run every check and every test
 	.venv/bin/ruff check .
 	.venv/bin/lint-imports
 	.venv/bin/mypy
-	.venv/bin/pytest
+	@echo 'Running what needs whole processes and a browser; the rest runs beside it and is shown afterwards.'
+	@mkdir -p .pytest_cache; .venv/bin/pytest --ignore tests/acceptance --ignore tests/browser > .pytest_cache/rest.log 2>&1 & \
+		rest=$$!; trap 'kill $$rest' INT TERM; \
+		.venv/bin/pytest -p no:cacheprovider tests/acceptance tests/browser; first=$$?; \
+		wait $$rest; second=$$?; cat .pytest_cache/rest.log; exit $$((first | second))
 
 format: setup ## format the code and mend what lint can mend
 	.venv/bin/ruff format .
