@@ -247,7 +247,8 @@ class Visitor:
             held.set_result(route)
 
         async def release(body: bytes) -> None:
-            await (await held).fulfill(body=body, content_type="text/javascript")
+            route = await asyncio.wait_for(held, SETTLES_WITHIN_S)
+            await route.fulfill(body=body, content_type="text/javascript")
 
         await self.context.route(pattern, keep)
         return release
