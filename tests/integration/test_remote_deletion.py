@@ -273,7 +273,7 @@ ODD: dict[str, tuple[dict[str, Any], str]] = {
         {"status": 307, "body": "", "headers": {"Location": "http://127.0.0.1:9/steal"}},
         "answered 307",
     ),
-    "reset": ({"connection": "reset"}, "Client"),
+    "reset": ({"connection": "reset"}, "the connection "),
     "timeout": ({"connection": "hang"}, "no answer within 0.2 s"),
 }
 
