@@ -17,6 +17,7 @@ from headgate.delivery.positions import count
 from headgate.delivery.reader import DeliveryReader
 from headgate.delivery.replays import ReplayRequest, decode, encode
 from headgate.delivery.requested import SUFFIX
+from headgate.eventlog.segments import sync_directory
 from headgate.records.outcomes import PENDING, UNRECORDED, Outcomes
 from headgate.records.stored import Stored
 from headgate.spec.timestamps import MAX_MS, iso_ms
@@ -66,8 +67,8 @@ def ask(data_dir: Path, request: ReplayRequest) -> Path:
         file.flush()
         os.fsync(file.fileno())
     growing.replace(path)
-    _sync(directory)
-    _sync(data_dir)
+    sync_directory(directory)
+    sync_directory(data_dir)
     return path
 
 
@@ -145,11 +146,3 @@ def _requests(data_dir: Path) -> Iterator[ReplayRequest]:
             yield decode(path.read_bytes())
         except (FileNotFoundError, msgspec.MsgspecError):  # taken up meanwhile; or none of ours
             continue
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
