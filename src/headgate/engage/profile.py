@@ -1,0 +1,65 @@
+"""A profile: everything Engage keeps about one person, as one record.
+
+Between identity resolution, which finds or merges it, and the computations, which read its traits and
+leaves. Stored as one row, so that a message costs one row read and one written however many
+computations there are.
+"""
+
+from typing import Any
+
+import msgspec
+
+from headgate.language.tree import Json
+
+
+class Identifier(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """One way to recognise a person: its type (`user_id`, `email`, `anonymous_id`, …) and its value."""
+
+    type: str
+    value: str
+
+
+class Write(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """A trait as one identify set it. The greatest one that is not in the future holds; null removes.
+
+    Ordered by the message's own time, then by its arrival, then by its id, so that a late message
+    never lands over a newer one.
+    """
+
+    at_ms: int
+    received_at_ms: int
+    message_id: str
+    value: Any
+
+
+class Sent(msgspec.Struct, frozen=True, array_like=True):
+    """What a destination was told last about one identifier and one computation.
+
+    `number` counts these tellings from 1; it is part of the messageId, so that a crash repeats and never
+    doubles.
+    """
+
+    value: Any
+    number: int
+    at_ms: int
+
+
+class Profile(msgspec.Struct, array_like=True):
+    """A person, as far as known.
+
+    `leaves`: what was kept of the events, by number of the leaf (`computation/`). `values`: what every
+    computation came to, by its number. `sent`: by userId, then by "computation/destination".
+    """
+
+    id: int
+    created_at_ms: int
+    identifiers: list[Identifier] = []
+    merges: int = 0
+    traits: dict[str, list[Write]] = {}
+    leaves: dict[int, Any] = {}
+    values: dict[int, Json | list[Json]] = {}
+    sent: dict[str, dict[str, Sent]] = {}
+
+    def of_type(self, type_: str) -> list[str]:
+        """The values of one type of identifier, in the order they were attached."""
+        return [one.value for one in self.identifiers if one.type == type_]
