@@ -38,7 +38,6 @@ _WORKSPACE = Workspace(
         ),
     ),
     retention=Retention(days=30, max_bytes=0),
-    engage={},
 )
 
 # What the integration does in a page that opens, from its first byte on: it is parsed, constructed and

@@ -78,5 +78,4 @@ def workspace(*sources: Source, destinations: Sequence[Destination] = ()) -> Wor
         sources=sources or (source(),),
         destinations=tuple(destinations),
         retention=Retention(days=30, max_bytes=0),
-        engage={},
     )

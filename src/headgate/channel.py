@@ -1,7 +1,8 @@
-"""The line between the two processes: small messages, in order, and its end when the other one is gone.
+"""The line between the gateway and a process beside it: small messages, in order, and its end when one is gone.
 
 The gateway says what is in the log and what was changed on disk; the worker says what it uses and what
-is settled. Nobody asks in a loop: both sides are woken by the socket.
+is settled, Engage what it has read and what it has to say itself. Nobody asks in a loop: both sides are
+woken by the socket.
 """
 
 import asyncio
@@ -12,17 +13,17 @@ from typing import Literal
 
 import msgspec
 
-_MAX_MESSAGE_BYTES = 65_536
+MAX_MESSAGE_BYTES = 131_072
 
 
 class Appended(msgspec.Struct, tag=True, array_like=True):
-    """Gateway to worker: the log holds messages up to this number."""
+    """From the gateway: the log holds messages up to this number."""
 
     seq: int
 
 
 class Retired(msgspec.Struct, tag=True, array_like=True):
-    """Gateway to worker: the log no longer holds messages below this number."""
+    """From the gateway: the log no longer holds messages below this number."""
 
     first_seq: int
 
@@ -31,21 +32,21 @@ Subject = Literal["workspace", "privacy", "replays"]
 
 
 class Look(msgspec.Struct, tag=True, array_like=True):
-    """Gateway to worker: something was changed on disk; read it and say so under this number."""
+    """From the gateway: something was changed on disk; read it and say so under this number."""
 
     number: int
     at: Subject
 
 
 class Looked(msgspec.Struct, tag=True, array_like=True):
-    """Worker to gateway: it uses what it read, or why it cannot."""
+    """To the gateway: it uses what it read, or why it cannot."""
 
     number: int
     trouble: str = ""
 
 
 class Ready(msgspec.Struct, tag=True, array_like=True):
-    """Worker to gateway: it has just started, and uses whatever is on disk."""
+    """To the gateway: it has just started, and uses whatever is on disk."""
 
 
 class SettledTo(msgspec.Struct, tag=True, array_like=True):
@@ -58,7 +59,35 @@ class Scrubbed(msgspec.Struct, tag=True, array_like=True):
     """Worker to gateway: users who are to be forgotten are in no record of delivery any more."""
 
 
-Message = Appended | Retired | Look | Looked | Ready | SettledTo | Scrubbed
+class ReadTo(msgspec.Struct, tag=True, array_like=True):
+    """Engage to gateway: it needs no message up to this number any more."""
+
+    seq: int
+
+
+class Emitted(msgspec.Struct, tag=True, array_like=True):
+    """Engage to gateway: identify messages for one destination, to be taken into the log; the lists run in step.
+
+    Answered by `Taken` under the same number. Telling them again is harmless: their ids are theirs for good.
+    """
+
+    number: int
+    destination: str
+    raws: list[bytes]
+    message_ids: list[str]
+    user_ids: list[str]
+
+
+class Taken(msgspec.Struct, tag=True, array_like=True):
+    """Gateway to Engage: what was emitted under this number is durable in the log, or why it is not."""
+
+    number: int
+    trouble: str = ""
+
+
+Message = (
+    Appended | Retired | Look | Looked | Ready | SettledTo | Scrubbed | ReadTo | Emitted | Taken
+)
 
 _decode = msgspec.msgpack.Decoder(Message).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -97,7 +126,7 @@ class Channel:
 
     def _read(self) -> None:
         try:
-            data = self._end.recv(_MAX_MESSAGE_BYTES)
+            data = self._end.recv(MAX_MESSAGE_BYTES)
         except BlockingIOError:
             return
         except OSError:

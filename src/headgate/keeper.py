@@ -1,7 +1,8 @@
-"""The gateway's side of the worker: starts it, starts it again when it dies, talks to it, ends it.
+"""The gateway's side of a process beside it: starts it, starts it again when it dies, talks to it, ends it.
 
-Between `server.py`, which owns the one keeper, and `worker.py`. A worker that has just started reads
-everything from disk, so whatever it was asked to look at before counts as seen.
+Between `server.py`, which owns the keepers, and what they keep: the worker (`worker.py`), and Engage's
+process (`engage/process.py`) while Engage is configured. A process that has just started reads everything
+from disk, so whatever it was asked to look at before counts as seen.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from headgate.channel import Channel, Look, Looked, Message, Ready, Subject, channel_pair
 
@@ -26,21 +28,27 @@ _LOOKS_WITHIN_S = 8.0
 log = logging.getLogger("headgate")
 
 
-class Keeper:
-    """Keeps a worker running. `heard` is called for what it says by itself."""
+class Program(NamedTuple):
+    """What a keeper runs: a module, its data directory, and sockets that it inherits."""
 
-    def __init__(
-        self, data_dir: Path, private: socket.socket, heard: Callable[[Message], None]
-    ) -> None:
-        self._data_dir = data_dir
-        self._private = private
+    name: str
+    module: str
+    data_dir: Path
+    sockets: tuple[socket.socket, ...] = ()
+
+
+class Keeper:
+    """Keeps a program running. `heard` is called for what it says by itself."""
+
+    def __init__(self, program: Program, heard: Callable[[Message], None]) -> None:
+        self._program = program
         self._heard = heard
         self._channel: Channel | None = None
         self._numbers = count(1)
         self._asked: dict[int, asyncio.Future[str]] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until the server stops; then asks the worker to end, and sees to it that it does."""
+        """Until it is to stop; then asks the process to end, and sees to it that it does."""
         pace = Pace()
         while not stopping.is_set():
             started_s = time.monotonic()
@@ -51,18 +59,22 @@ class Keeper:
                 await self._end(process)
                 return
             await asyncio.to_thread(process.wait)
-            log.error("the worker ended with status %s; starting it again", process.returncode)
+            log.error(
+                "%s ended with status %s; starting it again",
+                self._program.name,
+                process.returncode,
+            )
             pause_s = pace.pause_s(time.monotonic() - started_s)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), pause_s)
 
     def send(self, message: Message) -> None:
-        """Tells the worker; one that is yet to start finds it on disk."""
+        """Tells the process; one that is yet to start finds it on disk."""
         if self._channel is not None:
             self._channel.send(message)
 
     async def look(self, at: Subject) -> str:
-        """Has the worker read what was changed; "" once it uses it, else why it does not."""
+        """Has the process read what was changed; "" once it uses it, else why it does not."""
         number = next(self._numbers)
         looked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._asked[number] = looked
@@ -71,23 +83,20 @@ class Keeper:
             async with asyncio.timeout(_LOOKS_WITHIN_S):
                 return await looked
         except TimeoutError:
-            return "the worker did not say in time that it uses the change"
+            return f"{self._program.name} did not say in time that it uses the change"
         finally:
             del self._asked[number]
 
     def _start(self, hung_up: asyncio.Event) -> "subprocess.Popen[bytes]":
         here, there = channel_pair()
         with there:
+            inherited = [end.fileno() for end in (there, *self._program.sockets)]
             process = subprocess.Popen(
                 [
-                    sys.executable,
-                    "-m",
-                    "headgate.worker",
-                    str(self._data_dir),
-                    str(there.fileno()),
-                    str(self._private.fileno()),
+                    *(sys.executable, "-m", self._program.module, str(self._program.data_dir)),
+                    *map(str, inherited),
                 ],
-                pass_fds=(there.fileno(), self._private.fileno()),
+                pass_fds=inherited,
                 stdin=subprocess.DEVNULL,
                 process_group=0,  # Ctrl-C is for the gateway, which then ends the worker
             )
@@ -100,7 +109,9 @@ class Keeper:
         try:
             await asyncio.to_thread(process.wait, _ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
-            log.warning("the worker did not end in time; what it had in flight is sent again")
+            log.warning(
+                "%s did not end in time; what it had in hand is done again", self._program.name
+            )
             process.kill()
 
     def _received(self, message: Message) -> None:
@@ -118,14 +129,50 @@ class Keeper:
                 looked.set_result(trouble)
 
 
+class Standby:
+    """Runs a keeper while it is wanted, and lets its process end when it is not any more."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._enough = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    def want(self, wanted: bool) -> None:
+        """Whether the process is to run from now on."""
+        if not wanted:
+            self._enough.set()
+        elif self._running is None or self._enough.is_set():
+            self._enough = asyncio.Event()
+            self._running = asyncio.get_running_loop().create_task(
+                self._run_after(self._running, self._enough), name="keep a process on standby"
+            )
+
+    async def look(self, at: Subject) -> str:
+        """As the keeper's; "" when nothing runs that could look."""
+        if self._running is None or self._enough.is_set():
+            return ""
+        return await self._keeper.look(at)
+
+    async def end(self) -> None:
+        """Returns when the process has ended."""
+        self._enough.set()
+        if self._running is not None:
+            await self._running
+
+    async def _run_after(self, before: "asyncio.Task[None] | None", enough: asyncio.Event) -> None:
+        if before is not None:
+            await before
+        await self._keeper.run(enough)
+
+
 class Pace:
-    """How soon a worker that died is started again: less and less soon while it dies at once."""
+    """How soon a process that died is started again: less and less soon while it dies at once."""
 
     def __init__(self) -> None:
         self._wait = 1.0
 
     def pause_s(self, lived_s: float) -> float:
-        """Seconds to wait after a worker that lived so long; starts are 1 s apart, 2, 4, up to 30."""
+        """Seconds to wait after a process that lived so long; starts are 1 s apart, 2, 4, up to 30."""
         if lived_s >= _DIES_AT_ONCE_S:
             self._wait = 1.0
             return 0.0

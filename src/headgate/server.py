@@ -1,8 +1,9 @@
 """The whole house, built in start order; stopping is the same list backwards.
 
-Two processes. This one, the gateway, owns the doors, the dedupe window and the log, and is the only
-writer of `log/`. It starts the worker (`worker.py`), which delivers and shows, and starts it again if it
-dies, while the doors stay open. Nobody else constructs collaborators or reads the environment.
+Two processes, three with Engage. This one, the gateway, owns the doors, the dedupe window and the log, and
+is the only writer of `log/`. It starts the worker (`worker.py`), which delivers and shows, and Engage's
+process while audiences or traits are configured, and starts them again if they die, while the doors stay
+open. Nobody else constructs collaborators or reads the environment.
 """
 
 import asyncio
@@ -21,7 +22,9 @@ import uvloop
 
 from headgate.channel import (
     Appended,
+    Emitted,
     Message,
+    ReadTo,
     Retired,
     Scrubbed,
     SettledTo,
@@ -37,7 +40,8 @@ from headgate.eventlog.sqlite import sqlite_log
 from headgate.gateway.cdn import Cdn
 from headgate.gateway.connection import DoorServer
 from headgate.gateway.doors import Doors
-from headgate.keeper import Keeper
+from headgate.gateway.emitted import take
+from headgate.keeper import Keeper, Program, Standby
 from headgate.locks import Lock, Locked, hold, is_held
 from headgate.spec.limits import REQUEST_DEADLINE_S
 from headgate.stores import DELIVERY, UnusableDirectory, check_readable, check_versions
@@ -169,11 +173,17 @@ class _Gateway:
         self._public = public
         self._private = private
         self._stopping = asyncio.Event()
-        self._worker = Keeper(options.data_dir, private, self._heard)
+        worker = Program("the worker", "headgate.worker", options.data_dir, (private,))
+        self._worker = Keeper(worker, self._heard)
+        engage = Program("Engage", "headgate.engage.process", options.data_dir)
+        self._engage = Keeper(engage, self._heard_of_engage)
+        self._engaging = Standby(self._engage)
+        self._engage_read_to = 0
+        self._taking: set[asyncio.Task[None]] = set()
         self._settled_to = 0
 
     async def run(self, started: Callable[[str, str], None]) -> int:
-        clock = SystemClock()
+        clock = self._clock = SystemClock()
         data_dir = self._options.data_dir
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -209,7 +219,7 @@ class _Gateway:
             privacy=self._privacy,
             clock=clock,
             retention=lambda: self._now[1].retention,
-            settled_to=lambda: self._settled_to,
+            settled_to=self._done_with_to,
             retired=lambda first_seq: self._worker.send(Retired(first_seq)),
             erased=lambda: self._worker.look("privacy"),
         )
@@ -226,6 +236,7 @@ class _Gateway:
                 data_dir,
             )
         keeper = loop.create_task(self._worker.run(self._stopping), name="keep the worker running")
+        self._engaging.want(self._now[1].engage.configured)
         upkeep = loop.create_task(self._upkeep.run(), name="upkeep")
 
         await self._stopping.wait()
@@ -234,6 +245,7 @@ class _Gateway:
         upkeep.cancel()
         await asyncio.gather(upkeep, return_exceptions=True)
         await web.stop(_ANSWER_WITHIN_S)
+        await self._engaging.end()
         await commits.close()
         await keeper
         self._privacy.close()
@@ -248,6 +260,7 @@ class _Gateway:
 
     def _appended(self, seq: int) -> None:
         self._worker.send(Appended(seq))
+        self._engage.send(Appended(seq))
         self._upkeep.appended()
 
     def _heard(self, message: Message) -> None:
@@ -256,6 +269,28 @@ class _Gateway:
             self._upkeep.settled()
         elif isinstance(message, Scrubbed):
             self._upkeep.wake()
+
+    def _heard_of_engage(self, message: Message) -> None:
+        if isinstance(message, ReadTo):
+            self._engage_read_to = message.seq
+            self._upkeep.settled()
+        elif isinstance(message, Emitted):
+            task = asyncio.get_running_loop().create_task(self._take(message))
+            self._taking.add(task)
+            task.add_done_callback(self._taking.discard)
+
+    async def _take(self, emitted: Emitted) -> None:
+        version = self._now[0]
+        taken = await take(
+            emitted, commits=self._commits, clock=self._clock, workspace_version=version
+        )
+        self._engage.send(taken)
+
+    def _done_with_to(self) -> int:
+        """The last message that nobody needs any more."""
+        if not self._now[1].engage.configured:
+            return self._settled_to
+        return min(self._settled_to, self._engage_read_to)
 
     def _newest(self) -> tuple[int, Workspace]:
         ready = self._versions.newest()
@@ -287,7 +322,8 @@ class _Gateway:
         except WorkspaceError as error:
             return Reply(str(error))
         self._upkeep.wake()  # retention may be another
-        return Reply(await self._worker.look("workspace"))
+        self._engaging.want(self._now[1].engage.configured)
+        return Reply(await self._worker.look("workspace") or await self._engaging.look("workspace"))
 
     async def _use_privacy(self) -> Reply:
         """Users were suppressed or are to be forgotten: first here, for what comes, then in the worker."""
@@ -297,7 +333,7 @@ class _Gateway:
             await asyncio.to_thread(self._privacy.take_up, self._log.last_seq())
         except WorkspaceError as error:
             return Reply(str(error))
-        return Reply(await self._worker.look("privacy"))
+        return Reply(await self._worker.look("privacy") or await self._engaging.look("privacy"))
 
 
 def _say_started(public: str, private: str) -> None:

@@ -52,7 +52,7 @@ Window = Within | Between | Session
 # Scalars: what can be compared, and what a computed trait may be
 
 
-class Literal_(Node, frozen=True, tag="Literal"):
+class Literal_(Node, frozen=True, tag="Literal"):  # noqa: N801
     """A value written in the definition."""
 
     value: Json

@@ -19,3 +19,15 @@ MOBILE = "mobile"
 SERVER = "server"
 SOURCE_TYPES = (WEBSITE, MOBILE, SERVER)
 CLIENT_SIDE_SOURCE_TYPES = frozenset({WEBSITE, MOBILE})
+
+_ENGAGE = "engage/"  # no slug holds a slash
+
+
+def engage_source(destination: str) -> str:
+    """The hidden source of what Engage itself has to say to one destination, by the destination's slug."""
+    return _ENGAGE + destination
+
+
+def engage_destination(source: str) -> str:
+    """The slug of the one destination that a hidden source of Engage feeds; "" for any other source."""
+    return source.removeprefix(_ENGAGE) if source.startswith(_ENGAGE) else ""

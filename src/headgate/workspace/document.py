@@ -14,7 +14,7 @@ import msgspec
 from headgate.spec.settings import Kind, Setting, with_defaults
 from headgate.workspace import table
 from headgate.workspace.check import Checker
-from headgate.workspace.model import Destination, Document, Retention, Source, Workspace
+from headgate.workspace.model import Destination, Document, Engage, Retention, Source, Workspace
 from headgate.workspace.report import Report
 from headgate.workspace.rules import check_rules
 from headgate.workspace.table import Catalog
@@ -70,7 +70,7 @@ def as_workspace(
         sources=msgspec.convert(values["sources"], tuple[Source, ...]),
         destinations=msgspec.convert(values["destinations"], tuple[Destination, ...]),
         retention=msgspec.convert(values["retention"], Retention),
-        engage=values["engage"],
+        engage=msgspec.convert(values["engage"], Engage),
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from headgate.spec.names import engage_destination
+
 Document = dict[str, Any]
 
 SourceType = Literal["website", "mobile", "server"]
@@ -48,23 +50,65 @@ class Retention(msgspec.Struct, frozen=True, rename="camel"):
     max_bytes: int
 
 
-class Workspace(msgspec.Struct, frozen=True, dict=True):
-    """Everything configured, with the look-ups that the path of a message needs.
+class Audience(msgspec.Struct, frozen=True, rename="camel"):
+    """Who belongs to a group of users, by a definition in the query language."""
 
-    `engage` is plain data in the shape of `table.ENGAGE`, complete; Engage gives it meaning.
-    """
+    name: str
+    definition: str
+    include_history: bool | str
+    include_anonymous: bool
+    wait: bool
+    destinations: tuple[str, ...]
+
+
+class ComputedTrait(msgspec.Struct, frozen=True, rename="camel"):
+    """A value computed for each user, by a definition in the query language."""
+
+    name: str
+    definition: str
+    destinations: tuple[str, ...]
+
+
+class IdentifierLimit(msgspec.Struct, frozen=True):
+    """How many values of one identifier a profile may have."""
+
+    limit: int
+
+
+class Engage(msgspec.Struct, frozen=True, rename="camel"):
+    """What is computed of the messages, and how profiles are told apart."""
+
+    sync_interval: int = 0
+    identity: dict[str, IdentifierLimit] = {}
+    audiences: tuple[Audience, ...] = ()
+    computed_traits: tuple[ComputedTrait, ...] = ()
+
+    @property
+    def configured(self) -> bool:
+        """Whether anything is to be computed at all."""
+        return bool(self.audiences or self.computed_traits)
+
+
+class Workspace(msgspec.Struct, frozen=True, dict=True):
+    """Everything configured, with the look-ups that the path of a message needs."""
 
     sources: tuple[Source, ...]
     destinations: tuple[Destination, ...]
     retention: Retention
-    engage: dict[str, Any]
+    engage: Engage = Engage()
 
     def source_by_write_key(self, write_key: str) -> Source | None:
         """The source that this key opens, disabled ones included; `None` when the key is unknown."""
         return self._by_write_key.get(write_key)
 
     def destinations_of(self, source_slug: str) -> tuple[Destination, ...]:
-        """The destinations connected to a source, disabled ones included, in the file's order."""
+        """The destinations connected to a source, disabled ones included, in the file's order.
+
+        A hidden source of Engage has the one destination that it is named after.
+        """
+        slug = engage_destination(source_slug)
+        if slug:
+            return tuple(one for one in self.destinations if one.slug == slug)
         return self._by_source.get(source_slug, ())
 
     @cached_property

@@ -9,7 +9,7 @@ from headgate.clock import ManualClock
 from headgate.workspace.document import as_workspace
 from headgate.workspace.errors import InvalidWorkspace, StoreBusy, UnknownVersion
 from headgate.workspace.memory_store import MemoryWorkspaceStore
-from headgate.workspace.model import Workspace
+from headgate.workspace.model import Audience, Engage, IdentifierLimit, Workspace
 from headgate.workspace.store import DestinationStay, Version
 from headgate.workspace.versions import CAPACITY, Versions
 
@@ -193,18 +193,18 @@ def test_a_workspace_has_defaults_throughout() -> None:
         engage={"identity": {"email": {}}, "audiences": [{"name": "A", "definition": "x"}]},
     )
     assert (found.retention.days, found.retention.max_bytes) == (30, 0)
-    assert found.engage == {
-        "syncInterval": 0,
-        "identity": {"email": {"limit": 5}},
-        "audiences": [
-            {
-                "name": "A",
-                "definition": "x",
-                "includeHistory": True,
-                "includeAnonymous": False,
-                "wait": False,
-                "destinations": [],
-            }
-        ],
-        "computedTraits": [],
-    }
+    assert found.engage == Engage(
+        sync_interval=0,
+        identity={"email": IdentifierLimit(5)},
+        audiences=(
+            Audience(
+                name="A",
+                definition="x",
+                include_history=True,
+                include_anonymous=False,
+                wait=False,
+                destinations=(),
+            ),
+        ),
+        computed_traits=(),
+    )
