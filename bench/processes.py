@@ -1,137 +1,114 @@
-"""Starts what is measured, on the cores it is meant to have, and reads what it used."""
+"""Starts what is measured and what measures it, each on the core it is meant to have.
+
+The gateway and the yardsticks of the doors have one core. Senders and Heap are on the other, except
+where the worker is measured: it has that one for itself, and they share the gateway's.
+"""
 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
-from bench.load import Plan, Result
+from bench.programs import load as load_program
+from bench.programs import pace as pace_program
 
-SERVER_CORE = 0
-LOAD_CORE = 1
-WRITE_KEY = "wk_bench"
+GATEWAY_CORE = 0
+OTHER_CORE = min(1, (os.cpu_count() or 1) - 1)
 
-_BARE = """
-import sys, uvicorn
-async def app(scope, receive, send):
-    await receive()
-    await send({"type": "http.response.start", "status": 200,
-                "headers": [(b"content-type", b"application/json"), (b"content-length", b"17")]})
-    await send({"type": "http.response.body", "body": b'{"success": true}'})
-config = uvicorn.Config(app, port=0, access_log=False, log_level="error", lifespan="off", ws="none",
-                        server_header=False, date_header=False)
-sock = config.bind_socket()
-print(sock.getsockname()[1], flush=True)
-uvicorn.Server(config).run([sock])
-"""
+_STARTS_WITHIN_S = 20.0
+_ENDS_WITHIN_S = 15.0
+_LOOK_EVERY_S = 0.005
 
-_SERVE = """
-import os, sys
-from pathlib import Path
-from headgate.server import ServeOptions, serve
-def started(public, private):
-    print(public.rpartition(":")[2], flush=True)
-options = ServeOptions(Path(sys.argv[1]), Path(sys.argv[2]), "127.0.0.1", 0, 0)
-sys.exit(serve(options, started))
-"""
-
-
-def pinned(core: int) -> None:
-    """In a child that is about to start: only this core."""
-    os.sched_setaffinity(0, {core})
+T = TypeVar("T")
 
 
 @contextmanager
-def python(code: str, *arguments: str, core: int) -> Iterator[tuple[int, int]]:
-    """A Python program on one core; (its process id, the port it printed)."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: pinned(core),
-    )
-    assert process.stdout is not None
+def program(module: str, *arguments: str, core: int) -> Iterator[tuple[int, int]]:
+    """One of `bench.programs` on one core; (its process id, the port it printed)."""
+    with command([sys.executable, "-m", f"bench.programs.{module}", *arguments], core) as process:
+        assert process.stdout is not None
+        yield process.pid, int(process.stdout.readline() or 0)
+
+
+@contextmanager
+def command(words: list[str], core: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """A command on one core, ended when it is no longer wanted."""
+    with _on(core):
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        yield process.pid, int(process.stdout.readline())
+        yield process
     finally:
         process.terminate()
-        process.wait()
-        process.stdout.close()
+        try:
+            process.communicate(timeout=_ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
-@contextmanager
-def bare_uvicorn() -> Iterator[int]:
-    """The port of a uvicorn that answers every request with success and does nothing else."""
-    with python(_BARE, core=SERVER_CORE) as (_, port):
-        yield port
+def answer_of(words: list[str], core: int, asked: bytes, cwd: Path | None = None) -> bytes:
+    """What a command on one core says to what it is asked, from its stdin to its stdout.
 
-
-@contextmanager
-def headgate(data_dir: Path, workspace: str) -> Iterator[tuple[int, int]]:
-    """A server on this data directory; (its process id, its public port).
-
-    The gateway has the server's core; its worker is moved to the other one.
+    Raises subprocess.CalledProcessError when it fails.
     """
-    config = data_dir.with_suffix(".yaml")
-    config.write_text(workspace)
-    with python(_SERVE, str(data_dir), str(config), core=SERVER_CORE) as (pid, port):
-        for worker in children(pid):
-            os.sched_setaffinity(worker, {LOAD_CORE})
-        yield pid, port
+    with _on(core):
+        process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd
+        )
+    said, _ = process.communicate(asked)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words)
+    return said
 
 
-def load(plan: Plan) -> Result:
-    """Runs the load generator on its core."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.load"],
-        input=msgspec.json.encode(plan),
-        stdout=subprocess.PIPE,
-        check=True,
-        preexec_fn=lambda: pinned(LOAD_CORE),
-    )
-    return msgspec.json.decode(done.stdout, type=Result)
+def load(plan: load_program.Plan, core: int = OTHER_CORE) -> load_program.Result:
+    """Posts as fast as answers come; RuntimeError when a post was not accepted."""
+    result = _sent("load", plan, core, load_program.Result)
+    _refuse_failures(result.failures)
+    return result
 
 
-def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in text.split()]
+def pace(plan: pace_program.Plan, core: int = OTHER_CORE) -> pace_program.Result:
+    """Posts at a steady rate; RuntimeError when a post was not accepted."""
+    result = _sent("pace", plan, core, pace_program.Result)
+    _refuse_failures(result.failures)
+    return result
 
 
-def family(pid: int) -> list[int]:
-    """A process and those it has started."""
-    return [pid, *children(pid)]
+def worker_of(gateway_pid: int) -> int:
+    """The worker that a gateway has started, once there is one."""
+    children = Path(f"/proc/{gateway_pid}/task/{gateway_pid}/children")
+    deadline = time.monotonic() + _STARTS_WITHIN_S
+    while time.monotonic() < deadline:
+        for pid in children.read_text().split():
+            if b"headgate.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return int(pid)
+        time.sleep(_LOOK_EVERY_S)
+    raise RuntimeError(f"the gateway {gateway_pid} has started no worker")
 
 
-def cpu_s(pids: list[int]) -> float:
-    """Processor seconds that processes have used so far."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+@contextmanager
+def _on(core: int) -> Iterator[None]:
+    """What is started meanwhile runs on this core alone: a child inherits it."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
-def pss_mb(pids: list[int]) -> float:
-    """Memory of processes together, shared pages counted once."""
-    total_kb = 0
-    for pid in pids:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total_kb += int(line.split()[1])
-    return total_kb / 1024
+def _sent(module: str, plan: msgspec.Struct, core: int, result: type[T]) -> T:
+    words = [sys.executable, "-m", f"bench.programs.{module}"]
+    return msgspec.json.decode(answer_of(words, core, msgspec.msgpack.encode(plan)), type=result)
 
 
-def wake_ups(pids: list[int]) -> int:
-    """Times that processes, all their threads counted, went to sleep and were woken."""
-    total = 0
-    for pid in pids:
-        for status in Path(f"/proc/{pid}/task").glob("*/status"):
-            for line in status.read_text().splitlines():
-                if line.startswith("voluntary_ctxt_switches:"):
-                    total += int(line.split()[1])
-    return total
+def _refuse_failures(failures: int) -> None:
+    if failures:
+        raise RuntimeError(f"{failures:,} requests were not answered with 200")

@@ -1,8 +1,8 @@
 // Segment's own Heap destination at work, on one core: mapping alone, or delivering to an HTTP server.
 // Reads {messages, appId, heapUrl, seconds} from stdin and prints {messages, seconds, cpuSeconds}.
 //
-//   mapping     without heapUrl: subscription, mapping and action of each message, which ends in a
-//               request's JSON text; no schema is checked and no Request object made
+//   mapping     without heapUrl: subscription, mapping and action of each message, which end in a
+//               request's body as an object; no schema is checked and no Request object made
 //   delivering  with heapUrl: `Destination.onEvent`, as Segment calls it, eight messages in flight
 
 const { Destination, transform } = require('@segment/actions-core')
@@ -36,7 +36,7 @@ function mapping(settings) {
     mapping: preset.mapping,
     perform: heap.actions[preset.partnerAction].perform
   }))
-  const request = (url, { json }) => JSON.stringify(json)
+  const request = (url, { json }) => json
   return async (messages) => {
     for (const message of messages) {
       for (const { condition, mapping, perform } of subscriptions) {

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headgate.delivery import intake
+from headgate.delivery import intake, room
 from headgate.delivery.answers import Answer
 from headgate.delivery.letters import unsealed
 from headgate.destinations.interface import Request
@@ -415,7 +415,7 @@ async def test_what_waited_is_read_as_a_whole_before_any_of_it_is_ordered(
     worlds: WorldFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two writes of a user wait, far apart, below a replayed one, and memory is full between them."""
-    monkeypatch.setattr(intake, "MAX_IN_MEMORY", 10)
+    monkeypatch.setattr(room, "MAX_IN_MEMORY", 10)
     monkeypatch.setattr(intake, "_READ_AGAIN_AT_ONCE", 1)
     world = worlds({"heap": {"consentCategories": ["ads"]}})
     world.start()

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from headgate.delivery import intake
+from headgate.delivery import room
 from headgate.delivery.answers import Answer
 from headgate.delivery.facts import Standing
 from headgate.delivery.letters import unsealed
@@ -168,7 +168,7 @@ async def test_an_outage_of_a_day_fails_almost_nothing_and_memory_stays_bounded(
     await world.run(hours * 3600.0)
     (status,) = delivery.status()
     assert status.state == "failing"
-    assert status.pending <= intake.MAX_IN_MEMORY + 300
+    assert status.pending <= room.MAX_IN_MEMORY + 300
     requests = world.heap.requests - before
     assert hours * 3600 / 16 <= requests <= hours * 3600 / 7
     world.heap.down = False
@@ -422,7 +422,7 @@ async def test_large_messages_are_bounded_by_their_bytes(
     worlds: WorldFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """During an outage, memory is full long before the number of messages is."""
-    monkeypatch.setattr(intake, "MAX_IN_MEMORY_BYTES", 1_000_000)
+    monkeypatch.setattr(room, "MAX_IN_MEMORY_BYTES", 1_000_000)
     world = worlds()
     delivery = world.start()
     world.heap.down = True
@@ -628,7 +628,7 @@ async def test_hundreds_of_users_that_fail_alone_do_not_keep_others_out(
     worlds: WorldFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every third of 15 messages a second is answered with 500 for ever, and memory is small: others flow."""
-    monkeypatch.setattr(intake, "MAX_IN_MEMORY", 1_000)
+    monkeypatch.setattr(room, "MAX_IN_MEMORY", 1_000)
     world = worlds({"heap": {"limits": UNLIMITED}}, latency=lambda: 0.15)
     delivery = world.start()
 

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from depth import search
-from headgate.delivery import breaker, intake
+from headgate.delivery import breaker, intake, room
 from headgate.delivery.answers import MAX_RETRY_AFTER_S, Answer
 from headgate.destinations.interface import Request
 from simulation import HeapModel, Message, World, identify, in_order, quiet, track
@@ -372,8 +372,8 @@ def _script(message: Message) -> str:
 @pytest.fixture
 def small_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes thousands of messages in earnest takes a dozen here."""
-    monkeypatch.setattr(intake, "MAX_IN_MEMORY", 12)
-    monkeypatch.setattr(intake, "_FED_AT_ONCE", 4)
+    monkeypatch.setattr(room, "MAX_IN_MEMORY", 12)
+    monkeypatch.setattr(room, "_FED_AT_ONCE", 4)
     monkeypatch.setattr(intake, "_READ_AGAIN_AT_ONCE", 5)
     monkeypatch.setattr(intake, "_CURSOR_EVERY", 7)
     monkeypatch.setattr(breaker, "REFUSALS_TO_OPEN", 8)

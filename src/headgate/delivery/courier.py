@@ -1,6 +1,6 @@
 """One destination's courier: sends what its intake has put into the lanes, records what became of it.
 
-    log → intake → lanes → _start_batches → _carry → _attempt → transport
+    log → intake → lanes → turns → _start → _carry → _attempt → transport
                                                └→ _settle / _try_again → recorder
 
 Everything is driven by events: new messages, answers, due retries. Order per user is the lanes' job
@@ -14,12 +14,11 @@ the budget free.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
 from headgate.delivery.answers import (
-    MAX_BACKOFF_S,
     Answer,
     Meaning,
     backoff_s,
@@ -32,26 +31,17 @@ from headgate.delivery.budget import Reservation
 from headgate.delivery.connection import Connection, Tools
 from headgate.delivery.facts import DELIVERED, FAILED, Attempt, Outcome, Standing
 from headgate.delivery.intake import Intake
-from headgate.delivery.lanes import (
-    Batch,
-    Lane,
-    Pending,
-    Run,
-    affordable,
-    first_message,
-    partition,
-    split,
-)
+from headgate.delivery.lanes import Batch, Lane, partition, split
 from headgate.delivery.ledger import Ledger
 from headgate.delivery.progress import Progress
 from headgate.delivery.reader import Retry
 from headgate.delivery.replays import ReplayRequest, Replays, Taken
 from headgate.delivery.taking_up import begun, replay_of, settled_now
+from headgate.delivery.turns import Turns
 
 MAX_IN_FLIGHT = 4
 MAX_RETRYING = 3  # one is for what is new: retries that time out never take all
 MAX_REPLAYING = 2
-FRESH_PROBE_EVERY = 8
 _GIVE_UP_EVERY_S = 60.0
 _AGAIN_AFTER_ERROR_S = 60.0
 _ON_AFTER_ERROR_S = 5.0
@@ -79,14 +69,13 @@ class Courier:
         self._intake = Intake(connection, tools, progress, replays, retries)
         self._lanes = self._intake.lanes
         self._waiting = self._intake.waiting
+        self._turns = Turns(self._intake, self.breaker, tools.clock)
         self._ledger = Ledger(connection.id, tools, self._intake, self.breaker, standing)
         self._in_flight: set[asyncio.Task[None]] = set()
         self._retrying: set[asyncio.Task[None]] = set()
         self._replaying: set[asyncio.Task[None]] = set()
         self._settings_changes = 0
         self._goes_at_once = False
-        self._probes = 0
-        self._has_probed = not self.breaker.is_open
         self._gave_up_at_s = 0.0
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -222,41 +211,12 @@ class Courier:
         """Starts one more request, or finds out that a retry has to wait; False when nothing may go."""
         may_retry = len(self._retrying) < MAX_RETRYING
         waited = self._waiting.take_due(now_s) if may_retry else None
-        batch = self._affordable(waited) if waited else self._next_batch(now_s)
+        batch = self._turns.affordable(waited) if waited else self._turns.next_batch(now_s)
         if batch is None and waited is None and len(self._replaying) < MAX_REPLAYING:
-            batch = self._next_batch(now_s, behind=True)
+            batch = self._turns.next_batch(now_s, behind=True)
         if batch is not None:
             self._start(batch, is_retry=waited is not None)
         return batch is not None or waited is not None
-
-    def _next_batch(
-        self, now_s: float, max_rows: int | None = None, *, behind: bool = False
-    ) -> Batch | None:
-        """What has been ready longest, as much as may go in one request."""
-        spending = self.connection.spending
-        room = spending.room(now_s, behind=behind) if max_rows is None else max_rows
-        first = self._lanes.next_endpoint(behind=behind)
-        if first is None or room <= 0:
-            return None
-        others = (name for name in self.connection.kind.endpoints if name != first)
-        room_for = partial(spending.room_for, behind=behind)
-        for name in (first, *others):
-            batch = self._lanes.take(name, room, room_for, behind=behind)
-            if batch.runs:
-                return batch
-        return None
-
-    def _affordable(self, batch: Batch) -> Batch | None:
-        """What of the batch the budgets allow now; the rest waits for room."""
-        now_s = self._tools.clock.monotonic_s()
-        spending = self.connection.spending
-        behind = self._intake.is_behind(batch)
-        room = spending.room(now_s, behind=behind)
-        now, later, rests = affordable(batch, room, partial(spending.room_for, behind=behind))
-        if later is not None:
-            self._waiting.add(later, now_s + (spending.next_room_s(now_s) or 0.0))
-        self._return_to_lanes(rests)
-        return now
 
     def _start_probe(self) -> None:
         """One message asks whether the destination is back, when its time has come."""
@@ -264,51 +224,9 @@ class Courier:
         if self._in_flight or self.breaker.probe_in_s(now_s) > 0:
             return
         if self.connection.spending.room(now_s) > 0:
-            probe = self._probe(now_s)
+            probe = self._turns.probe(now_s)
             if probe is not None:
                 self._start(probe)
-
-    def _probe(self, now_s: float) -> Batch | None:
-        """One of some messages in turn: one that always fails must not decide alone."""
-        self._probes += 1
-        batch = self._to_probe_with(now_s)
-        if batch is None:
-            return None
-        alone, others, rest = first_message(batch)
-        if others is not None:
-            self._waiting.add(others, now_s)
-        self._return_to_lanes([rest] if rest else [])
-        return self._affordable(alone)
-
-    def _to_probe_with(self, now_s: float) -> Batch | None:
-        """One that was never tried at first and now and then, for the others may be what always fails.
-
-        Of those that wait the oldest, but last those for which one more failure would be the end. The first
-        after a start is none that was asked to wait: an earlier process had its answer.
-        """
-        if not self._has_probed:
-            first = self._fresh_probe(now_s) or self._waiting.take_due(now_s)
-            self._has_probed = first is not None
-            return first
-        next_ms = self._tools.clock.now_ms() + round(MAX_BACKOFF_S * 1000)
-        with_time = self._waiting.oldest(2, lambda batch: not self._is_over(batch.oldest, next_ms))
-        rank = self._probes % 2
-        if rank >= len(with_time) or self._probes % FRESH_PROBE_EVERY == 1:
-            fresh = self._fresh_probe(now_s)
-            if fresh is not None:
-                return fresh
-        candidates = with_time or self._waiting.oldest(1)
-        return (
-            self._waiting.take(candidates[min(rank, len(candidates) - 1)]) if candidates else None
-        )
-
-    def _fresh_probe(self, now_s: float) -> Batch | None:
-        return self._next_batch(now_s, 1) or self._next_batch(now_s, 1, behind=True)
-
-    def _is_over(self, message: Pending, next_attempt_ms: int) -> bool:
-        """Whether the message's window, if it has begun, ends before the next attempt."""
-        window_ms = round(self.connection.retry_window_s * 1000)
-        return 0 < message.first_attempt_ms < next_attempt_ms - window_ms
 
     def _start(self, batch: Batch, *, is_retry: bool = False) -> None:
         """Takes the rows out of the budget at once, before anybody else can ask for room."""
@@ -320,7 +238,7 @@ class Courier:
         self._in_flight.add(task)
         if is_retry:
             self._retrying.add(task)
-        elif self._intake.is_behind(batch):
+        elif self._lanes.stands_behind(batch):
             self._replaying.add(task)
         task.add_done_callback(self._landed)
 
@@ -350,7 +268,7 @@ class Courier:
         if self.breaker.is_open or self._stopping.is_set() or self._is_resting:
             self._wait(part)
             return None
-        return self._affordable(part)
+        return self._turns.affordable(part)
 
     async def _carry_part(self, part: Batch, reservation: Reservation) -> list[Batch]:
         """One attempt and what follows from its answer; the parts that are to be sent next."""
@@ -400,7 +318,7 @@ class Courier:
         elif found in (Meaning.REFUSED, Meaning.TOO_LARGE) and len(batch) > 1:
             await self._ledger.attempted(attempt)
             first, others, rest = split(batch)
-            self._return_to_lanes([rest] if rest else [])
+            self._turns.return_to_lanes([rest] if rest else [])
             return [others, first] if others is not None else [first]
         elif found is Meaning.REFUSED:
             await self._refused(batch, attempt, answer)
@@ -411,12 +329,8 @@ class Courier:
     def _succeeded(self) -> None:
         """The destination takes messages: after an outage everything that waits may go."""
         if self.breaker.is_open:
-            self._reopened()
+            self._turns.reopened()
         self.breaker.succeeded()
-
-    def _reopened(self) -> None:
-        self._probes = 0
-        self._waiting.release(self._tools.clock.monotonic_s())
 
     async def _settle(
         self, batch: Batch, attempt: Attempt, outcome: Outcome, reason: str = "", detail: str = ""
@@ -435,7 +349,7 @@ class Courier:
             await self._try_again(batch, attempt, answer)
             return
         if state is State.FAILING and not self.breaker.is_open:
-            self._reopened()
+            self._turns.reopened()
         await self._settle(batch, attempt, FAILED, "refused", in_words(answer))
 
     async def _try_again(self, batch: Batch, attempt: Attempt, answer: Answer) -> None:
@@ -445,7 +359,7 @@ class Courier:
             message.first_attempt_ms = message.first_attempt_ms or attempt.started_at_ms
         wait_s = self._pause_s(batch, attempt, answer)
         due_at_ms = self._tools.clock.now_ms() + round(wait_s * 1000)
-        over, others = partition(batch, lambda message: self._is_over(message, due_at_ms))
+        over, others = partition(batch, lambda message: self._turns.is_over(message, due_at_ms))
         is_refusing = self.breaker.state is State.REFUSING
         reason = "destination_refusing" if is_refusing else "retry_window_over"
         await self._ledger.tried(attempt, over, others, due_at_ms, (reason, in_words(answer)))
@@ -480,15 +394,11 @@ class Courier:
         self._wait(first, wait_s)
         if others is not None:
             self._wait(others, wait_s)
-        self._return_to_lanes([rest] if rest else [])
+        self._turns.return_to_lanes([rest] if rest else [])
 
     def _wait(self, batch: Batch, wait_s: float = 0.0) -> None:
         self._waiting.add(batch, self._tools.clock.monotonic_s() + wait_s)
         self.wake()
-
-    def _return_to_lanes(self, runs: Iterable[Run]) -> None:
-        for run in runs:
-            self._lanes.put_back(run.lane, run.messages)
 
     def _release(self, lanes: list[Lane]) -> None:
         self._intake.released(lanes)
@@ -517,15 +427,15 @@ class Courier:
         """When memory is full of messages that have to wait for their users' sake, lets others pass."""
         if self.breaker.is_open or self._is_resting or len(self._in_flight) >= MAX_IN_FLIGHT:
             return
-        intake, spending = self._intake, self.connection.spending
+        room, spending = self._intake.room, self.connection.spending
         now_s = self._tools.clock.monotonic_s()
-        if intake.is_full and spending.room(now_s) > 0 and intake.make_room():
+        if room.is_full and spending.room(now_s) > 0 and room.make():
             self.wake()
         if (
-            intake.is_full_of_replayed
+            room.is_full_of_replayed
             and len(self._replaying) < MAX_REPLAYING
             and spending.room(now_s, behind=True) > 0
-            and intake.make_room_for_replayed()
+            and room.make_for_replayed()
         ):
             self.wake()
 
@@ -540,17 +450,10 @@ class Courier:
             return None
         room_in_s = self.connection.spending.next_room_s(now_s)
         if self.breaker.is_open:
-            return self._next_probe_in_s(now_s) or room_in_s
+            return self._turns.next_probe_in_s(now_s) or room_in_s
         may_retry = len(self._retrying) < MAX_RETRYING
         timers = [max(0.0, due_s - now_s)] if due_s is not None and may_retry else []
-        rested_s = self._intake.next_rested_s()
+        rested_s = self._intake.room.next_rested_s()
         if rested_s is not None and rested_s > now_s:
             timers.append(rested_s - now_s)
         return min([*timers, room_in_s] if room_in_s is not None else timers, default=None)
-
-    def _next_probe_in_s(self, now_s: float) -> float:
-        """Seconds until a probe may be made; 0 when nothing but room is missing."""
-        due_s = self._waiting.next_s()
-        if not self._has_probed and due_s is not None:
-            return max(self.breaker.probe_in_s(now_s), due_s - now_s)
-        return self.breaker.probe_in_s(now_s)

@@ -3,20 +3,16 @@
     log → read → _admit_all → lanes        (or parked, when its lane is; or settled at once)
 
 Read first is what was read before: parked lanes that may go, then what has to be mapped again because
-the settings have changed; last, when nothing live is left to be read, replayed messages. At most about
-MAX_IN_MEMORY messages and MAX_REPLAYED_IN_MEMORY replayed ones are in memory. Reading stops there as long as
-some of them can be sent; when none can, because of what their users do, `make_room` parks them.
+the settings have changed; last, when nothing live is left to be read, replayed messages. Reading stops where
+memory is full (`room.py`).
 
 While profile writes of a user are replayed, the user's live messages line up behind them in the same lane,
 and the replayed events, in a lane of their own, begin when the writes have their outcome.
 """
 
-import heapq
 import logging
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import count
 
 import numpy as np
 
@@ -29,20 +25,13 @@ from headgate.delivery.lanes import Batch, Lane, Lanes, Pending, Run, user_of
 from headgate.delivery.progress import Progress
 from headgate.delivery.reader import Retry
 from headgate.delivery.replays import Replays, Writes, owner_of
+from headgate.delivery.room import REPLAYED_AT_ONCE, Room
 from headgate.delivery.waiting import WaitingList
 from headgate.destinations.interface import Discard, Row
 from headgate.eventlog.block import BrokenBlock
 
-MAX_IN_MEMORY = 20_000
-MAX_IN_MEMORY_BYTES = 64 * 1024 * 1024
-MAX_REPLAYED_IN_MEMORY = 2_000
-MAX_PARKED = 5_000_000
-_FED_AT_ONCE = 1_000
-_REPLAYED_AT_ONCE = 500
 _READ_AGAIN_AT_ONCE = 5_000
 _MAX_RESTORED_TOGETHER = 1_000
-_RESTED_AT_ONCE = 50
-_NEARLY_S = 1.0
 _CURSOR_EVERY = 10_000
 
 log = logging.getLogger("headgate.delivery")
@@ -56,7 +45,7 @@ _Source = tuple[Iterator[list[Decoded]], Callable[[list[Decoded]], None]]
 
 
 class Intake:
-    """Fills the lanes, and knows what could not be kept in memory."""
+    """Fills the lanes, as far as there is room."""
 
     def __init__(
         self,
@@ -71,32 +60,13 @@ class Intake:
         self.replays = replays
         self.lanes = Lanes(connection.kind.endpoints)
         self.waiting = WaitingList()
+        self.room = Room(tools.clock, progress, replays, self.lanes, self.waiting, retries)
         self.gives_up: tuple[int, str] | None = None
         self._tools = tools
         self._retries = retries
-        self._hungry: dict[Lane, None] = {}  # parked lanes of which nothing is in memory
-        self._resting: list[tuple[float, int, Lane]] = []  # the same, by when their first is due
-        self._rests = count()
         self._recorded_cursor = progress.cursor
         self._interrupted = False
         self.arriving: Mapping[str, int] = {}
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no more may be read."""
-        return (
-            self.progress.open_count >= MAX_IN_MEMORY
-            or self.progress.open_bytes >= MAX_IN_MEMORY_BYTES
-            or len(self.progress.parked) >= MAX_PARKED
-        )
-
-    @property
-    def is_full_of_replayed(self) -> bool:
-        """Whether no more of what is replayed may be read."""
-        return (
-            self.progress.replayed_count >= MAX_REPLAYED_IN_MEMORY
-            or len(self.progress.parked) >= MAX_PARKED // 2
-        )
 
     def give_up_before(self, received_ms: int, why: str) -> None:
         """From now on live messages received until then fail, unless they are in time with their attempts.
@@ -110,6 +80,15 @@ class Intake:
     def interrupt(self) -> None:
         """Whatever is being read, stop before the next block."""
         self._interrupted = True
+
+    def map_again(self, *, at_once: bool = False) -> None:
+        """What waits, in lanes, parked or for retry, is read once more under the settings that hold now.
+
+        What waits for its next attempt goes on waiting, unless all may be attempted `at_once`.
+        """
+        seqs = self.room.clear(at_once=at_once)
+        self.progress.ask_again(self.replays.put_back(np.sort(np.array(seqs, np.int64))))
+        self.interrupt()
 
     async def read(self, meanwhile: Callable[[], None]) -> None:
         """Fills the lanes, as far as memory is set aside for; calls `meanwhile` after every block."""
@@ -127,7 +106,7 @@ class Intake:
                     if self._interrupted:
                         return False
                     meanwhile()
-                    if self.is_full:
+                    if self.room.is_full:
                         break
             except BrokenBlock as broken:
                 self._pass_over(broken)
@@ -138,9 +117,9 @@ class Intake:
         """These lanes are free; what is parked of them or waited for them may be read again."""
         lanes = list(lanes)
         self.lanes.release(lanes)
-        self._wants_food(lanes)
+        self.room.want_food(lanes)
         if self.replays.is_open:
-            self._wants_food((user_of(lane),) for lane in lanes)
+            self.room.want_food((user_of(lane),) for lane in lanes)
 
     def cursor(self) -> dict[int, int]:
         """Where the destination stands, to be recorded with the next facts."""
@@ -169,188 +148,39 @@ class Intake:
         owners = np.array([owner for _, owner in found], np.uint64)
         return Writes.of(seqs, owners).of_owners(writes)
 
-    # making room
-
-    def map_again(self, *, at_once: bool = False) -> None:
-        """What waits, in lanes, parked or for retry, is read once more under the settings that hold now.
-
-        What waits for its next attempt goes on waiting, unless all may be attempted `at_once`.
-        """
-        clock = self._tools.clock
-        seqs = array("q")
-        for at_s, batch in self.waiting.drain():
-            due_at_ms = clock.now_ms() + round((at_s - clock.monotonic_s()) * 1000)
-            self._forget(list(batch.messages()), 0 if at_once else due_at_ms)
-            seqs.extend(batch.seqs)
-            self.lanes.release(batch.lanes)
-        for tail in self.lanes.shorten(0).values():
-            self._forget(tail)
-            seqs.extend(one.seq for one in tail)
-        seqs.extend(self.progress.parked.drain())
-        self.progress.ask_again(self.replays.put_back(np.sort(np.array(seqs, np.int64))))
-        self._hungry.clear()
-        self._resting.clear()
-        self.interrupt()
-
-    def make_room(self) -> bool:
-        """Parks what is in memory and cannot go, the longest lanes first; False when nothing can be parked.
-
-        Half of the memory is free afterwards. Of what waits for retry, the last to be due is parked first.
-        """
-        parked_before = len(self.progress.parked)
-        keep = 2 * _FED_AT_ONCE
-        while keep and self._more_than_half_full():
-            keep //= 2
-            self._park(self.lanes.shorten(keep))
-        while self._more_than_half_full() and (late := self.waiting.take_latest(_FED_AT_ONCE)):
-            self._rest(late)
-        return len(self.progress.parked) > parked_before
-
-    def make_room_for_replayed(self) -> bool:
-        """The same with what stands behind the others."""
-        parked_before = len(self.progress.parked)
-        self._park(self.lanes.shorten(0, only_behind=True))
-        while self.progress.replayed_count > MAX_REPLAYED_IN_MEMORY // 2 and (
-            late := self.waiting.take_latest(_REPLAYED_AT_ONCE, self.is_behind)
-        ):
-            self._rest(late)
-        return len(self.progress.parked) > parked_before
-
-    def is_behind(self, batch: Batch) -> bool:
-        """Whether every lane of the batch stands behind the others."""
-        return all(map(self.lanes.is_behind, batch.lanes))
-
-    def next_rested_s(self) -> float | None:
-        """When the next parked message is due that waits for its retry; None when there is none."""
-        return self._resting[0][0] if self._resting else None
-
-    def _more_than_half_full(self) -> bool:
-        return (
-            self.progress.open_count > MAX_IN_MEMORY // 2
-            or self.progress.open_bytes > MAX_IN_MEMORY_BYTES // 2
-        )
-
-    def _park(self, tails: dict[Lane, list[Pending]]) -> None:
-        for lane, tail in tails.items():
-            self.progress.parked.add_all(lane, [one.seq for one in tail])
-            self._forget(tail)
-            if self.lanes.is_idle(lane):
-                self._hungry[lane] = None
-
-    def _rest(self, late: list[tuple[float, Batch]]) -> None:
-        """Parks batches until they are due."""
-        clock = self._tools.clock
-        now_s, now_ms = clock.monotonic_s(), clock.now_ms()
-        for at_s, batch in late:
-            for run in batch.runs:
-                self._forget(run.messages, now_ms + round((at_s - now_s) * 1000))
-                self.progress.parked.add_all(run.lane, [one.seq for one in run.messages])
-                heapq.heappush(self._resting, (at_s, next(self._rests), run.lane))
-            self.lanes.release(batch.lanes)
-
-    def _wants_food(self, lanes: Iterable[Lane]) -> None:
-        parked = self.progress.parked
-        self._hungry.update((lane, None) for lane in lanes if lane in parked)
-
     # sources
 
     def _sources(self) -> Iterator[_Source]:
         """What is read, in order, and how it is taken in. Each is asked for when its turn has come."""
         yield from self._parked()
         yield from self._again()
-        if not self.is_full:
+        if not self.room.is_full:
             yield self._tools.log.after(self.progress.read_to), self._take_in
             yield from self._parked()
         while self._may_read_replayed() and len(
-            next_ones := self.replays.to_read(_REPLAYED_AT_ONCE)
+            next_ones := self.replays.to_read(REPLAYED_AT_ONCE)
         ):
             yield self._tools.log.these(next_ones.tolist()), self._take_in_replayed
 
     def _again(self) -> Iterator[_Source]:
-        while not self.is_full and (again := self.progress.again(_READ_AGAIN_AT_ONCE)):
+        while not self.room.is_full and (again := self.progress.again(_READ_AGAIN_AT_ONCE)):
             yield self._tools.log.these(again), self._take_in_again
 
     def _parked(self) -> Iterator[_Source]:
-        while lane_of := self._to_feed():
+        while lane_of := self.room.to_feed(self.connection.spending):
             yield self._tools.log.these(sorted(lane_of)), partial(self._feed, lane_of)
-            if self.is_full:
+            if self.room.is_full:
                 break
 
     def _may_read_replayed(self) -> bool:
-        return self.replays.is_open and not self.is_full and not self.is_full_of_replayed
-
-    def _to_feed(self) -> dict[int, Lane]:
-        """The first messages of parked lanes that may go: their numbers, and whose they are."""
-        parked, now_s = self.progress.parked, self._tools.clock.monotonic_s()
-        self.connection.spending.room(now_s)
-        self._wake_rested(now_s)
-        lane_of: dict[int, Lane] = {}
-        replayed = 0
-        for lane in list(self._hungry):
-            if lane not in parked or not self.lanes.is_idle(lane) or self._has_writes_before(lane):
-                del self._hungry[lane]
-                continue
-            behind = self._is_behind(lane)
-            if len(lane_of) < MAX_IN_MEMORY // 2 and self._may_feed(lane, behind, replayed):
-                seqs = parked.first(lane, self._helping(lane, behind))
-                lane_of.update((seq, lane) for seq in seqs)
-                replayed += len(seqs) if behind else 0
-        return lane_of
-
-    def _wake_rested(self, now_s: float) -> None:
-        """Parked messages whose next attempt is due may be read, some at a time, when it is their turn.
-
-        For their sake others are parked that are due later.
-        """
-        if not self._resting or self._resting[0][0] > min(now_s, self.waiting.next_s() or now_s):
-            return
-        if self._more_than_half_full() and not self._make_way(self._resting[0][0]):
-            return
-        for _ in range(_RESTED_AT_ONCE):
-            if self._resting and self._resting[0][0] <= now_s:
-                self._hungry[heapq.heappop(self._resting)[2]] = None
-
-    def _make_way(self, at_s: float) -> bool:
-        """Parks some of what is due later than this; False when there is nothing."""
-        late = self.waiting.take_latest(_RESTED_AT_ONCE)
-        for early in (one for one in late if one[0] <= at_s + _NEARLY_S):
-            self.waiting.add(early[1], early[0])
-        later = [one for one in late if one[0] > at_s + _NEARLY_S]
-        self._rest(later)
-        return bool(later)
-
-    def _may_feed(self, lane: Lane, behind: bool, replayed: int) -> bool:
-        if not self.connection.spending.room_for(user_of(lane), 1, behind=behind):
-            return False
-        if behind:
-            return not self.is_full_of_replayed and replayed < MAX_REPLAYED_IN_MEMORY // 2
-        is_complete = not self.progress.again(
-            1
-        )  # what is to be read again may belong into the lane
-        return is_complete or not self.replays.has_writes(user_of(lane))
-
-    def _helping(self, lane: Lane, behind: bool) -> int:
-        """How many of a parked lane are read at once; one, when it waits for its retry."""
-        if self.progress.parked.first(lane, 1)[0] in self._retries:
-            return 1
-        return _REPLAYED_AT_ONCE if behind else _FED_AT_ONCE
-
-    def _has_writes_before(self, lane: Lane) -> bool:
-        """Whether these are events, and profile writes of the same user are replayed first."""
-        return not isinstance(lane, str) and self.replays.has_writes(user_of(lane))
-
-    def _is_behind(self, lane: Lane) -> bool:
-        """Whether nothing in the lane is live."""
-        if not isinstance(lane, str):
-            return True
-        return self.replays.is_open and not self.replays.is_live(lane)
+        return self.replays.is_open and not self.room.is_full and not self.room.is_full_of_replayed
 
     def _feed(self, lane_of: dict[int, Lane], messages: list[Decoded]) -> None:
         """Takes in messages of parked lanes."""
         last = {lane_of[one.seq]: one.seq for one in messages}
         for lane, seq in last.items():
             self.progress.parked.drop(lane, seq)
-        behind = {lane: self._is_behind(lane) for lane in last}
+        behind = {lane: self.room.would_stand_behind(lane) for lane in last}
         self._admit_all(messages, lambda seq, row: (lane_of[seq], False, behind[lane_of[seq]]))
 
     def _take_in_again(self, messages: list[Decoded]) -> None:
@@ -405,8 +235,8 @@ class Intake:
 
     def _replayed_place(self, row: Row, is_write: bool) -> _Place:
         lane: Lane = row.identity if is_write else (row.identity,)
-        is_parked = lane in self.progress.parked or self._has_writes_before(lane)
-        return lane, is_parked, self._is_behind(lane)
+        is_parked = lane in self.progress.parked or self.room.has_writes_before(lane)
+        return lane, is_parked, self.room.would_stand_behind(lane)
 
     def _bring_writes_forward(self, lane: str) -> None:
         """The user's replayed profile writes become as urgent as the live message that waits for them."""
@@ -414,8 +244,8 @@ class Intake:
         if to_read:
             self.progress.parked.add_all(lane, to_read)
         self.lanes.bring_forward(lane)
-        if lane in self.progress.parked and self.lanes.is_idle(lane):
-            self._hungry[lane] = None
+        if self.lanes.is_idle(lane):
+            self.room.want_food([lane])
 
     # one message
 
@@ -540,13 +370,6 @@ class Intake:
                 self._retries.pop(seq, None)
             facts.add(self.replays.settled(seqs, outcome))
         if facts.replayed:
-            self._wants_food(self.progress.parked.replayed())
+            self.room.want_food(self.progress.parked.replayed())
         facts.cursors = self.cursor()
         self._tools.recorder.record(facts)
-
-    def _forget(self, messages: list[Pending], due_at_ms: int = 0) -> None:
-        """The messages leave memory; what has been tried of them is kept. 0: they are due when they may go."""
-        self.progress.closed(one.seq for one in messages)
-        for one in messages:
-            if one.attempts:
-                self._retries[one.seq] = Retry(one.attempts, one.first_attempt_ms, due_at_ms)

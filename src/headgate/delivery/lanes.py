@@ -147,6 +147,10 @@ class Lanes:
         """Whether the lane stands behind the others."""
         return lane in self._behind
 
+    def stands_behind(self, batch: Batch) -> bool:
+        """Whether each of the batch's lanes does."""
+        return all(lane in self._behind for lane in batch.lanes)
+
     def next_endpoint(self, *, behind: bool = False) -> str | None:
         """The endpoint of the message that has been ready longest; None when no lane is ready."""
         oldest: tuple[int, str] | None = None

@@ -4,7 +4,7 @@ The order of the questions is the order of the answers people expect: first what
 then what the message is, then what its sender and its user want.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from headgate.destinations.interface import Destination as Kind
 from headgate.destinations.interface import Discard, Row
@@ -28,13 +28,14 @@ class Router:
         self._junk = {str(junk).strip().lower() for junk in self._settings["junkIdentities"]}
         self._categories = self._settings["consentCategories"]
         self._by_device = destination.connection_mode == DEVICE
-        self._page_may_send = any(
-            other.enabled
-            and other.connection_mode == DEVICE
-            and other.metadata_id == destination.metadata_id
+        in_pages = [
+            other
             for other in workspace.destinations_of(destination.source_id)
-        )
-        self._decides_by = (destination, self._page_may_send)
+            if other.connection_mode == DEVICE and other.metadata_id == destination.metadata_id
+        ]
+        self._page_may_send = any(other.enabled for other in in_pages)
+        self._slugs = {destination.slug, *(other.slug for other in in_pages)}
+        self._decides_by = (destination, self._page_may_send, self._slugs)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Router) and self._decides_by == other._decides_by
@@ -54,15 +55,24 @@ class Router:
         return self._refusal_by_mode(message) or self._refusal_by_user(message)
 
     def _refusal_by_mode(self, message: dict[str, Any]) -> Discard | None:
-        bundled, failed = _page_lists(message)
-        name = self._kind.name
+        page = _Page.of(message)
+        has_failed = self._kind.name in page.failed
         if self._by_device:
-            if self._settings["fallbackToCloud"] and name in failed:
+            if self._settings["fallbackToCloud"] and has_failed:
                 return None
             return Discard("device_mode")
-        if name in bundled and not self._page_may_send:
+        if self._was_sent_by(page) and not has_failed:
             return Discard("sent_by_page")
         return None
+
+    def _was_sent_by(self, page: "_Page") -> bool:
+        """Whether the page sent the message to this very destination, which was in device mode then.
+
+        A page of ours names the destinations; any other only their kind.
+        """
+        if self._slugs.isdisjoint(page.bundled_ids):
+            return self._kind.name in page.bundled and not self._page_may_send
+        return self._destination.slug in page.bundled_ids
 
     def _refusal_by_user(self, message: dict[str, Any]) -> Discard | None:
         user_id = message.get("userId")
@@ -91,13 +101,25 @@ class Removed:
         return Discard("destination_removed")
 
 
-def _page_lists(message: dict[str, Any]) -> tuple[list[Any], list[Any]]:
-    """What analytics.js says it sent from the page itself, and what failed to load there."""
-    metadata = message.get("_metadata")
-    if not isinstance(metadata, dict):
-        return [], []
-    bundled, failed = metadata.get("bundled"), metadata.get("failedInitializations")
-    return (
-        bundled if isinstance(bundled, list) else [],
-        failed if isinstance(failed, list) else [],
-    )
+class _Page(NamedTuple):
+    """What analytics.js says of its page: the kinds and slugs it sends to itself, the kinds that failed to load."""
+
+    bundled: list[Any]
+    bundled_ids: list[Any]
+    failed: list[Any]
+
+    @classmethod
+    def of(cls, message: dict[str, Any]) -> "_Page":
+        said = message.get("_metadata")
+        if not isinstance(said, dict):
+            return _NO_PAGE
+        return cls(*(_list(said.get(name)) for name in _PAGE_LISTS))
+
+
+_PAGE_LISTS = ("bundled", "bundledIds", "failedInitializations")
+_NO_PAGE = _Page([], [], [])
+
+
+def _list(value: Any) -> list[Any]:
+    """Its texts; of anything but a list, none."""
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []

@@ -23,7 +23,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What one destination is told of one computation. `destination_name` is its name in integrations objects."""
+    """What one destination is told of one computation. `destination_name` is its name in integrations objects.
+
+    What it was told before `again_before_ms` it is told again.
+    """
 
     number: int
     key: str
@@ -31,6 +34,7 @@ class Told(msgspec.Struct, frozen=True):
     computation_id: str
     destination: str
     destination_name: str
+    again_before_ms: int = 0
 
 
 class Identify(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 from headgate.engage.profile import Identifier
 
 
-class Observed(msgspec.Struct):
+class Observed(msgspec.Struct, gc=False):
     """One message. `name` is the event's name, "" for what is no event (identify, group, alias).
 
     A page call is the event `Page Viewed`, a screen call `Screen Viewed`; their own name is the property

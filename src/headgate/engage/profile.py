@@ -12,14 +12,14 @@ import msgspec
 from headgate.language.tree import Json
 
 
-class Identifier(msgspec.Struct, frozen=True, array_like=True, order=True):
+class Identifier(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """One way to recognise a person: its type (`user_id`, `email`, `anonymous_id`, …) and its value."""
 
     type: str
     value: str
 
 
-class Write(msgspec.Struct, frozen=True, array_like=True, order=True):
+class Write(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """A trait as one identify set it. The greatest one that is not in the future holds; null removes.
 
     Ordered by the message's own time, then by its arrival, then by its id, so that a late message
@@ -32,7 +32,7 @@ class Write(msgspec.Struct, frozen=True, array_like=True, order=True):
     value: Any
 
 
-class Sent(msgspec.Struct, frozen=True, array_like=True):
+class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a destination was told last about one identifier and one computation.
 
     `number` counts these tellings from 1; it is part of the messageId, so that a crash repeats and never
@@ -44,11 +44,13 @@ class Sent(msgspec.Struct, frozen=True, array_like=True):
     at_ms: int
 
 
-class Profile(msgspec.Struct, array_like=True):
+class Profile(msgspec.Struct, array_like=True, gc=False):
     """A person, as far as known.
 
     `leaves`: what was kept of the events, by number of the leaf (`computation/`). `values`: what every
-    computation came to, by its number. `sent`: by userId, then by "computation/destination".
+    computation came to, by its number. `sent`: by userId, then by "computation/destination". `is_known`:
+    there is a userId, as counted last. `untold_since_ms`: since when destinations are to be told something
+    at the next sync, 0 when there is nothing.
     """
 
     id: int
@@ -59,6 +61,8 @@ class Profile(msgspec.Struct, array_like=True):
     leaves: dict[int, Any] = {}
     values: dict[int, Json | list[Json]] = {}
     sent: dict[str, dict[str, Sent]] = {}
+    is_known: bool = False
+    untold_since_ms: int = 0
 
     def of_type(self, type_: str) -> list[str]:
         """The values of one type of identifier, in the order they were attached."""

@@ -13,39 +13,52 @@ from headgate.engage.profile import Profile, Sent
 _NOTHING: dict[str, Sent] = {}
 
 
-def tell(profile: Profile, told: Sequence[Told], at_ms: int, resent_ms: int = 0) -> list[Identify]:
+def tell(profile: Profile, told: Sequence[Told], at_ms: int) -> list[Identify]:
     """The messages that are due, and `profile.sent` brought up to them.
 
-    What was told before `resent_ms` is told again. A profile without a userId cannot be told of.
+    A profile without a userId cannot be told of.
     """
     messages = []
     for user_id in profile.of_type("user_id"):
-        sent = profile.sent.get(user_id, _NOTHING)
-        for one in told:
-            value = profile.values.get(one.number)
-            name = f"{one.number}/{one.destination}"
-            last = sent.get(name)
-            if not _is_due(value, last, resent_ms, is_audience=one.is_audience):
-                continue
+        for one in _due(profile, user_id, told):
+            sent = profile.sent.setdefault(user_id, {})
+            last = sent.get(_name(one))
             nth = last.number + 1 if last else 1
+            value = profile.values.get(one.number)
             messages.append(identify(profile, user_id, one, value, nth=nth, at_ms=at_ms))
-            profile.sent.setdefault(user_id, {})[name] = Sent(value, nth, at_ms)
+            sent[_name(one)] = Sent(value, nth, at_ms)
     return messages
 
 
-def _is_due(value: Any, last: Sent | None, resent_ms: int, *, is_audience: bool) -> bool:
-    if last is None:
-        return value is True if is_audience else not _is_empty(value)
-    return last.at_ms < resent_ms or not _same(value, last.value)
+def is_due(profile: Profile, told: Sequence[Told]) -> bool:
+    """Whether there is anything to tell."""
+    return any(_due(profile, user_id, told) for user_id in profile.of_type("user_id"))
 
 
-def _is_empty(value: Any) -> bool:
+def same(value: Any, other: Any) -> bool:
+    """Equal as JSON: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(value, list) and isinstance(other, list):
+        return len(value) == len(other) and all(map(same, value, other))
+    return bool(value == other) and isinstance(value, bool) == isinstance(other, bool)
+
+
+def is_empty(value: Any) -> bool:
     """Null, nothing in a list, a count or sum of nothing: what is not worth telling as the first."""
     return value is None or value == [] or (value == 0 and type(value) is not bool)
 
 
-def _same(value: Any, other: Any) -> bool:
-    """Equal as JSON: 1 and 1.0 are, 1 and true are not."""
-    if isinstance(value, list) and isinstance(other, list):
-        return len(value) == len(other) and all(map(_same, value, other))
-    return value == other and isinstance(value, bool) == isinstance(other, bool)
+def _due(profile: Profile, user_id: str, told: Sequence[Told]) -> list[Told]:
+    sent = profile.sent.get(user_id, _NOTHING)
+    return [
+        one for one in told if _is_due(one, profile.values.get(one.number), sent.get(_name(one)))
+    ]
+
+
+def _is_due(told: Told, value: Any, last: Sent | None) -> bool:
+    if last is None:
+        return value is True if told.is_audience else not is_empty(value)
+    return last.at_ms < told.again_before_ms or not same(value, last.value)
+
+
+def _name(told: Told) -> str:
+    return f"{told.number}/{told.destination}"

@@ -59,6 +59,8 @@ class Audience(msgspec.Struct, frozen=True, rename="camel"):
     include_anonymous: bool
     wait: bool
     destinations: tuple[str, ...]
+    key: str = ""  # made from the name
+    enabled: bool = True
 
 
 class ComputedTrait(msgspec.Struct, frozen=True, rename="camel"):
@@ -67,6 +69,8 @@ class ComputedTrait(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     definition: str
     destinations: tuple[str, ...]
+    key: str = ""  # made from the name
+    enabled: bool = True
 
 
 class IdentifierLimit(msgspec.Struct, frozen=True):

@@ -86,6 +86,13 @@ IDENTIFIER = (
 
 AUDIENCE = (
     Setting("name", Kind.TEXT, "The name; the trait's key is made from it.", required=True),
+    Setting(
+        "key",
+        Kind.TEXT,
+        "The trait's key, for good; made from the name when left out.",
+        default="",
+        literal=True,
+    ),
     Setting("definition", Kind.TEXT, "Who belongs to it, as a query.", required=True),
     Setting(
         "includeHistory",
@@ -105,13 +112,32 @@ AUDIENCE = (
     Setting(
         "destinations", Kind.TEXTS, "Slugs of destinations that membership goes to.", default=()
     ),
+    Setting(
+        "enabled",
+        Kind.FLAG,
+        "Off: it is not computed, and destinations keep what they were told.",
+        default=True,
+    ),
 )
 
 COMPUTED_TRAIT = (
     Setting("name", Kind.TEXT, "The name; the trait's key is made from it.", required=True),
+    Setting(
+        "key",
+        Kind.TEXT,
+        "The trait's key, for good; made from the name when left out.",
+        default="",
+        literal=True,
+    ),
     Setting("definition", Kind.TEXT, "What is computed, as a query.", required=True),
     Setting(
         "destinations", Kind.TEXTS, "Slugs of destinations that the trait goes to.", default=()
+    ),
+    Setting(
+        "enabled",
+        Kind.FLAG,
+        "Off: it is not computed, and destinations keep what they were told.",
+        default=True,
     ),
 )
 

@@ -81,6 +81,8 @@ def reason(decision: Row | Discard) -> str:
         (DEVICE | {"fallbackToCloud": True}, {}, "device_mode"),
         (DEVICE | {"fallbackToCloud": True}, BUNDLED, "device_mode"),
         ({}, BUNDLED, "sent_by_page"),
+        ({}, {"_metadata": {"bundled": ["Heap"], "failedInitializations": ["Heap"]}}, ""),
+        ({}, {"_metadata": {"bundled": ["Heap"], "bundledIds": ["elsewhere"]}}, "sent_by_page"),
         ({}, {"_metadata": {"bundled": ["Segment.io"]}}, ""),
         ({}, {"_metadata": {"bundled": [], "unbundled": ["Heap"]}}, ""),
         ({}, {"_metadata": {}}, ""),
@@ -111,6 +113,15 @@ def test_a_page_that_has_a_device_mode_destination_explains_a_bundled_heap() -> 
     """Then the server's own destination is meant beside it, not instead."""
     assert reason(router(beside=DEVICE).row(message(**BUNDLED))) == ""
     assert reason(router(beside={}).row(message(**BUNDLED))) == "sent_by_page"
+
+
+def test_a_page_that_names_its_destination_has_sent_to_no_other() -> None:
+    """Switching off the page's own destination costs the one beside it nothing."""
+    switched_off = DEVICE | {"enabled": False}
+    by_other = {"_metadata": {"bundled": ["Heap"], "bundledIds": ["beside"]}}
+    by_itself = {"_metadata": {"bundled": ["Heap"], "bundledIds": ["heap"]}}
+    assert reason(router(beside=switched_off).row(message(**by_other))) == ""
+    assert reason(router(beside=switched_off).row(message(**by_itself))) == "sent_by_page"
 
 
 def test_routers_are_equal_when_they_decide_alike() -> None:

@@ -1,0 +1,159 @@
+"""The engine: reads the log, keeps everybody's profile, and says what destinations have to be told.
+
+Between the event log and the outbox. It works in steps, each of which is one transaction of the store:
+messages that wait, profiles whose time has come, a stretch of a sweep over everybody. Whatever dies
+between two steps, the next one goes on from the store as if nothing had happened.
+"""
+
+import logging
+from itertools import islice
+
+from headgate.clock import Clock
+from headgate.engage.batch import Assigned, assigned
+from headgate.engage.directory import Directory
+from headgate.engage.observe import observe
+from headgate.engage.observed import Observed
+from headgate.engage.plan import Plan
+from headgate.engage.profile import Profile
+from headgate.engage.step import Step
+from headgate.engage.store import EngageStore
+from headgate.engage.violations import Violations
+from headgate.eventlog.block import Block, BrokenBlock, Entry
+from headgate.eventlog.interface import LogReader
+from headgate.spec.message import normalize
+from headgate.spec.names import engage_destination
+from headgate.spec.repair import DECODE_ERRORS
+
+_MESSAGES_AT_ONCE = 2_000
+_PROFILES_AT_ONCE = 500
+
+log = logging.getLogger("headgate.engage")
+
+
+class Engine:
+    """Computes by a plan, which may be exchanged between two steps."""
+
+    def __init__(self, *, event_log: LogReader, store: EngageStore, clock: Clock) -> None:
+        self._log = event_log
+        self._store = store
+        self._clock = clock
+        self._violations = Violations()
+        position = store.position()
+        self._read_to = position.seq
+        self._clock_ms = position.clock_ms
+
+    @property
+    def read_to(self) -> int:
+        """The number of the last message that was read."""
+        return self._read_to
+
+    def use(self, plan: Plan) -> None:
+        """Goes on by this plan."""
+        self._plan = plan
+        self._directory = Directory(self._store, plan.rules, self._merge, self._violations)
+
+    def now_ms(self) -> int:
+        """The time to evaluate at; it never goes back, whatever the calendar does."""
+        self._clock_ms = max(self._clock_ms, self._clock.now_ms())
+        return self._clock_ms
+
+    def read(self) -> bool:
+        """Takes in messages that wait in the log; False when there are none."""
+        blocks, read_to = self._waiting()
+        if read_to == self._read_to:
+            return False
+        step = self._begin()
+        messages = [self._observed(entry) for block in blocks for entry in block.entries()]
+        self._directory.prefetch([one for one in messages if one is not None])
+        owners = [self._take(step, one) for one in messages]
+        self._commit(step, read_to, _assigned(blocks, owners))
+        return True
+
+    def let_time_pass(self) -> bool:
+        """Evaluates profiles whose time has come; False when there are none."""
+        due = self._store.due(self.now_ms(), _PROFILES_AT_ONCE)
+        if due:
+            self._evaluate(due)
+        return bool(due)
+
+    def sweep(self) -> bool:
+        """Evaluates the next profiles of the sweep; False when none is under way."""
+        after = self._store.sweep()
+        if after is None:
+            return False
+        ids = self._store.ids_after(after, _PROFILES_AT_ONCE)
+        self._evaluate(ids)
+        self._store.swept_to(ids[-1] if ids else None)
+        return True
+
+    def due_at_ms(self) -> int | None:
+        """The next instant at which time alone may change something; None: never."""
+        return self._store.earliest_due()
+
+    def _evaluate(self, ids: list[int]) -> None:
+        step = self._begin()
+        for profile in self._directory.bring(ids):
+            step.evaluate(profile)
+        self._commit(step, self._read_to, [])
+
+    def _begin(self) -> Step:
+        self._step = Step(self._plan, self._directory, self.now_ms())
+        return self._step
+
+    def _merge(self, into: Profile, gone: Profile) -> None:
+        """Identity resolution has found that two profiles are one person's."""
+        self._plan.program.merge(into, gone)
+        self._step.left(gone)
+
+    def _take(self, step: Step, message: Observed | None) -> int:
+        """The number of the profile that the message belongs to, which has taken it; 0: nobody's."""
+        profile = self._directory.resolve(message) if message is not None else None
+        if message is None or profile is None:
+            return 0
+        step.take(profile, message)
+        return profile.id
+
+    def _commit(self, step: Step, read_to: int, owners: list[Assigned]) -> None:
+        try:
+            self._store.commit(step.batch(read_to, owners, self._violations))
+        except BaseException:
+            self._directory.discard()
+            self._violations.clear()
+            raise
+        self._directory.committed()
+        self._violations.clear()
+        self._read_to = read_to
+
+    def _waiting(self) -> tuple[list[Block], int]:
+        """Whole blocks, and the number up to which the log is read with them; damaged ones are passed over."""
+        blocks: list[Block] = []
+        n, read_to = 0, self._read_to
+        try:
+            for block in self._log.blocks(self._read_to):
+                blocks.append(block)
+                read_to = block.last_seq
+                n += block.n
+                if n >= _MESSAGES_AT_ONCE:
+                    break
+        except BrokenBlock as broken:
+            if not blocks:
+                log.error("%s; Engage goes on behind it", broken)
+                read_to = broken.last_seq
+        return blocks, read_to
+
+    def _observed(self, entry: Entry) -> Observed | None:
+        """What there is to see of a message; None for Engage's own, and for what is erased or unreadable."""
+        envelope = entry.envelope
+        if envelope.erased or engage_destination(envelope.source):
+            return None
+        try:
+            message = normalize(entry.raw, envelope, entry.given_id)
+        except DECODE_ERRORS:
+            return None
+        return observe(message, entry.seq, envelope.source, self._plan.rules, self._violations)
+
+
+def _assigned(blocks: list[Block], owners: list[int]) -> list[Assigned]:
+    """The owners of the blocks' messages, block by block."""
+    remaining = iter(owners)
+    return [assigned(block.first_seq, list(islice(remaining, block.n))) for block in blocks]

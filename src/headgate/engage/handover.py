@@ -1,0 +1,88 @@
+"""Hands the outbox over to the gateway, which takes it into the log: exactly once, whatever dies between.
+
+Between Engage's store and the channel. One portion is on its way at a time; a row leaves the outbox when
+the gateway has said that it is durable, and the log drops what it was told twice.
+"""
+
+import asyncio
+import logging
+
+from headgate.channel import Channel, Emitted, Taken
+from headgate.clock import Clock
+from headgate.engage.reader import OutboxRow
+from headgate.engage.store import EngageStore
+
+_MOST_ROWS = 200
+_MOST_BYTES = 60_000
+_ANSWER_WITHIN_S = 10.0
+_AGAIN_AFTER_S = 1.0
+
+log = logging.getLogger("headgate.engage")
+
+
+class Handover:
+    """Empties the outbox whenever something is in it."""
+
+    def __init__(self, store: EngageStore, channel: Channel, clock: Clock) -> None:
+        self._store = store
+        self._channel = channel
+        self._clock = clock
+        self._filled = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._answer: Taken | None = None
+        self._number = 0
+
+    def filled(self) -> None:
+        """There is something in the outbox."""
+        self._filled.set()
+
+    def answered(self, taken: Taken) -> None:
+        """The gateway has answered."""
+        if taken.number == self._number:
+            self._answer = taken
+            self._answered.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            self._filled.clear()
+            while rows := _portion(self._store.outbox(_MOST_ROWS)):
+                if not await self._hand_over(rows):
+                    await self._clock.wait(asyncio.Event(), _AGAIN_AFTER_S)
+            await self._filled.wait()
+
+    async def _hand_over(self, rows: list[OutboxRow]) -> bool:
+        """Whether these rows are in the log and out of the outbox."""
+        self._number += 1
+        self._answer = None
+        self._answered.clear()
+        self._channel.send(
+            Emitted(
+                number=self._number,
+                destination=rows[0].destination,
+                raws=[row.raw for row in rows],
+                message_ids=[row.message_id for row in rows],
+                user_ids=[row.user_id for row in rows],
+            )
+        )
+        await self._clock.wait(self._answered, _ANSWER_WITHIN_S)
+        if trouble := self._trouble():
+            log.warning("identify messages are not in the log yet, tried again: %s", trouble)
+            return False
+        self._store.taken([row.number for row in rows])
+        return True
+
+    def _trouble(self) -> str:
+        return self._answer.trouble if self._answer else "the gateway does not answer"
+
+
+def _portion(rows: list[OutboxRow]) -> list[OutboxRow]:
+    """The first rows of one destination that fit into one message to the gateway."""
+    portion: list[OutboxRow] = []
+    size = 0
+    for row in rows:
+        size += len(row.raw) + len(row.message_id) + len(row.user_id)
+        if row.destination != rows[0].destination or (portion and size > _MOST_BYTES):
+            continue
+        portion.append(row)
+    return portion

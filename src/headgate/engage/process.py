@@ -1,0 +1,159 @@
+"""Engage's process: computes beside delivery, while audiences or computed traits are configured.
+
+Started by the gateway (`server.py`) with one end of the channel. It ends when the channel ends, whatever
+the reason. Nothing polls: it is woken by what the gateway says, and by the next instant at which time alone
+changes something.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from pathlib import Path
+
+import uvloop
+
+from headgate.channel import (
+    Appended,
+    Channel,
+    Look,
+    Looked,
+    Message,
+    ReadTo,
+    Ready,
+    Taken,
+)
+from headgate.clock import Clock, SystemClock
+from headgate.destinations.catalog import CATALOG
+from headgate.engage.engine import Engine
+from headgate.engage.handover import Handover
+from headgate.engage.planning import Planning
+from headgate.engage.reader import OtherStore
+from headgate.engage.store import EngageStore
+from headgate.eventlog.segments import NewerLog
+from headgate.eventlog.sqlite import sqlite_reader
+from headgate.locks import Locked, hold
+from headgate.workspace.errors import WorkspaceError
+from headgate.workspace.sqlite_store import SqliteWorkspaceReader
+from headgate.workspace.versions import Versions
+
+ENGAGE = "engage/engage.db"
+_LOCK_TIMEOUT_S = 30.0
+_TROUBLE_PAUSE_S = 1.0
+_LONGEST_SLEEP_S = 600.0  # the calendar may be set while the process sleeps
+
+log = logging.getLogger("headgate.engage")
+
+
+def compute(data_dir: Path, line: socket.socket) -> None:
+    """Runs until the gateway hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        lock = hold(data_dir / "engage.lock", _LOCK_TIMEOUT_S)
+    except Locked as error:
+        log.error("%s; Engage cannot start", error)
+        return
+    with lock:
+        try:
+            uvloop.run(_Engage(data_dir, SystemClock()).run(line))
+        except (OtherStore, NewerLog, WorkspaceError, sqlite3.Error) as error:
+            log.error("%s; Engage cannot start", error)
+            raise SystemExit(1) from None
+
+
+class _Engage:
+    def __init__(self, data_dir: Path, clock: Clock) -> None:
+        self._data_dir = data_dir
+        self._clock = clock
+        self._over = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._read_to = 0
+
+    async def run(self, line: socket.socket) -> None:
+        workspace = SqliteWorkspaceReader(self._data_dir / "workspace.db")
+        self._versions = Versions(
+            workspace,
+            catalog={kind: destination.settings for kind, destination in CATALOG.items()},
+            environment=os.environ,
+        )
+        event_log = sqlite_reader(self._data_dir / "log")
+        self._store = EngageStore(self._data_dir / ENGAGE)
+        self._engine = Engine(event_log=event_log, store=self._store, clock=self._clock)
+        self._planning = Planning(self._store, CATALOG, self._clock, event_log.last_seq)
+        self._use_workspace()
+        self._channel = Channel(line, self._received, self._hung_up)
+        self._handover = Handover(self._store, self._channel, self._clock)
+        self._channel.send(Ready())
+        handing_over = asyncio.get_running_loop().create_task(self._handover.run())
+        while not self._over.is_set():
+            self._wake.clear()
+            await self._clock.wait(self._wake, await self._work())
+        handing_over.cancel()
+        await asyncio.gather(handing_over, return_exceptions=True)
+        self._store.close()
+        event_log.close()
+        workspace.close()
+
+    async def _work(self) -> float | None:
+        """Does what there is to do; the seconds until there is more, if nobody says so before."""
+        try:
+            worked = self._step()
+        except sqlite3.Error as error:
+            log.error("Engage cannot go on, and tries again: %s", error)
+            return _TROUBLE_PAUSE_S
+        due_at_ms = self._engine.due_at_ms()
+        if worked or due_at_ms is None:
+            return 0.0 if worked else None
+        return min(_LONGEST_SLEEP_S, max(0.0, (due_at_ms - self._clock.now_ms()) / 1000))
+
+    def _step(self) -> bool:
+        """One of everything that there is to do; False when there was nothing."""
+        worked = [self._engine.read(), self._engine.let_time_pass(), self._engine.sweep()]
+        plan = self._planning.ready()
+        if plan is not None:
+            self._engine.use(plan)
+        if self._engine.read_to > self._read_to:
+            self._read_to = self._engine.read_to
+            self._channel.send(ReadTo(self._read_to))
+        self._handover.filled()
+        return any(worked) or plan is not None
+
+    def _hung_up(self) -> None:
+        self._over.set()
+        self._wake.set()
+
+    def _received(self, message: Message) -> None:
+        if isinstance(message, Appended):
+            self._wake.set()
+        elif isinstance(message, Taken):
+            self._handover.answered(message)
+        elif isinstance(message, Look):
+            self._channel.send(Looked(message.number, self._look(message)))
+            self._wake.set()
+
+    def _look(self, asked: Look) -> str:
+        """Reads what was changed; why that failed, or ""."""
+        try:
+            if asked.at == "workspace":
+                self._use_workspace()
+        except (WorkspaceError, sqlite3.Error) as error:
+            return str(error)
+        return ""
+
+    def _use_workspace(self) -> None:
+        self._engine.use(self._planning.by(self._versions.newest().workspace))
+
+
+def main() -> None:
+    """What the gateway starts: DATA_DIR CHANNEL_FD."""
+    data_dir, line = sys.argv[1:]
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    compute(Path(data_dir), socket.socket(fileno=int(line)))
+
+
+if __name__ == "__main__":
+    main()

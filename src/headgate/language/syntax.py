@@ -1,0 +1,190 @@
+"""The form of a definition: its text as a tree of calls, texts, numbers and signs, each with its place.
+
+Between the text and `building.py`, which says what the calls mean. The grammar is built once, at the
+first definition, so that importing costs nothing.
+"""
+
+from collections.abc import Iterator, Set
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+from lark import Lark, Token, Tree
+from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+
+from headgate.language.errors import DefinitionError, close_to, quoted
+from headgate.language.functions import EXTRACTORS, METHODS, hint_for_name, hint_for_sign
+
+LONGEST_TEXT = 32_768  # characters
+MOST_BRACKETS = 100  # open at one place
+
+Node = Tree[Token] | Token
+
+END = "the end"
+
+_BRACKETS = {"LPAR": 1, "LSQB": 1, "LBRACE": 1, "RPAR": -1, "RSQB": -1, "RBRACE": -1}
+_ACCOUNTS = ("ANY", "ALL")
+_STRAIGHT = "'\""
+_TYPOGRAPHIC = "‘’‚‛“”„‟′″«»‹›`´"  # noqa: RUF001 (these are what we look for)
+_COMMENTS = "#-/;"
+_ARITHMETIC = "+*%^~"
+_ANY_VALUE = "a function such as `event('…')`, a value or `(`"
+_EXPECTED = {
+    "DOT": "`.` and a function",
+    "SIGN": "a comparison such as `>=`",
+    "_AND": "`AND`",
+    "_OR": "`OR`",
+    "COMMA": "`,`",
+    "RPAR": "`)`",
+    "RSQB": "`]`",
+    "RBRACE": "`}`",
+    "LPAR": "`(`",
+    "NAME": "a name",
+    "$END": END,
+}
+
+
+def syntax_of(text: str) -> Node:
+    """The form of a whole definition. Raises DefinitionError."""
+    if len(text) > LONGEST_TEXT:
+        limit = f"a definition of at most {LONGEST_TEXT:,} characters"
+        raise DefinitionError(text, LONGEST_TEXT, expected=limit, found=f"{len(text):,}")
+    parsing = _grammar().parse_interactive(text)
+    before: Token | None = None
+    last: Token | None = None
+    try:
+        for token in _bounded(text, cast(Iterator[Token], parsing.iter_parse())):
+            before, last = last, token
+        before = last
+        return cast(Tree[Token], parsing.feed_eof(last)).children[0]
+    except UnexpectedCharacters as fault:
+        raise _bad_character(text, fault.pos_in_stream) from None
+    except UnexpectedToken as fault:
+        raise _bad_token(text, before, fault.token, parsing.accepts()) from None
+
+
+def place_of(node: Node) -> int:
+    """Where a part begins in the text, counted from 0."""
+    return cast(int, node.start_pos if isinstance(node, Token) else node.meta.start_pos)
+
+
+def end_of(node: Node) -> int:
+    """Where a part ends in the text: the place after its last character."""
+    return cast(int, node.end_pos if isinstance(node, Token) else node.meta.end_pos)
+
+
+@cache
+def _grammar() -> Lark:
+    grammar = Path(__file__).with_name("grammar.lark").read_text()
+    return Lark(grammar, parser="lalr", lexer="basic", propagate_positions=True)
+
+
+def _bounded(text: str, tokens: Iterator[Token]) -> Iterator[Token]:
+    """The tokens as they come, up to one that no definition may have."""
+    depth = 0
+    for token in tokens:
+        depth += _BRACKETS.get(token.type, 0)
+        if depth > MOST_BRACKETS:
+            limit = f"at most {MOST_BRACKETS} brackets inside each other"
+            raise DefinitionError(text, place_of(token), expected=limit, found="one more")
+        if token.type == "NAME" and token.upper() in _ACCOUNTS:
+            raise _about_accounts(text, token)
+        yield token
+
+
+def _about_accounts(text: str, token: Token) -> DefinitionError:
+    return DefinitionError(
+        text,
+        place_of(token),
+        expected="a condition about one user",
+        found=quoted(token),
+        hint="audiences of accounts (`ANY`, `ALL`) are not computed",
+    )
+
+
+def _bad_character(text: str, at: int) -> DefinitionError:
+    character = text[at]
+    if character in _STRAIGHT:
+        return DefinitionError(
+            text,
+            at,
+            expected=f"a text that ends with {character} on the same line",
+            found="one that is not closed",
+            hint=f"a quote inside a text is written \\{character}, a new line \\n",
+        )
+    shown = (
+        quoted(character) if character.isprintable() else f"the character U+{ord(character):04X}"
+    )
+    expected = "a word, a text in quotes, a number or a sign"
+    return DefinitionError(
+        text, at, expected=expected, found=shown, hint=_character_hint(character)
+    )
+
+
+def _character_hint(character: str) -> str:
+    if character in _TYPOGRAPHIC:
+        return "texts stand in straight quotes: 'like this'"
+    if character in _COMMENTS:
+        return "there are no comments, and no arithmetic, in a definition"
+    if character in _ARITHMETIC:
+        return "there is no arithmetic in a definition"
+    if character == "$":
+        return "names stand in quotes: property('…')"
+    return hint_for_sign(character)
+
+
+def _bad_token(text: str, before: Token | None, found: Token, accepts: Set[str]) -> DefinitionError:
+    if _is_bare_word(before, accepts):
+        return _bare_word(text, cast(Token, before))
+    if found.type == "$END":
+        at, shown = len(text.rstrip()), END
+    else:
+        at, shown = place_of(found), quoted(found)
+    return DefinitionError(
+        text,
+        at,
+        expected=_expected(before, accepts),
+        found=shown,
+        hint=_token_hint(before, found, accepts),
+    )
+
+
+def _is_bare_word(before: Token | None, accepts: Set[str]) -> bool:
+    """Whether a word that is no function stands where only its brackets could have followed."""
+    if before is None or before.type != "NAME" or "LPAR" not in accepts:
+        return False
+    return before not in EXTRACTORS and before not in METHODS
+
+
+def _bare_word(text: str, word: Token) -> DefinitionError:
+    hint = hint_for_name(word) or f"a text stands in quotes: '{word}'"
+    found = quoted(word)
+    return DefinitionError(text, place_of(word), expected=_ANY_VALUE, found=found, hint=hint)
+
+
+def _expected(before: Token | None, accepts: Set[str]) -> str:
+    if "TEXT" in accepts:
+        return _ANY_VALUE + (" or `)`" if "RPAR" in accepts else "")
+    if "NAME" in accepts and before is not None and before.type == "DOT":
+        return "a function's name"
+    if "LPAR" in accepts and before is not None:
+        return f"`(` after `{before}`"
+    words = [word for token, word in _EXPECTED.items() if token in accepts]
+    return ", ".join(words[:-1]) + " or " + words[-1] if len(words) > 1 else words[0]
+
+
+def _token_hint(before: Token | None, found: Token, accepts: Set[str]) -> str:
+    if found.type == "$END":
+        return "a bracket is not closed" if {"RPAR", "RSQB", "RBRACE"} & accepts else ""
+    if found.type == "SIGN":
+        return hint_for_sign(found)
+    if found.type == "NULL":
+        return "null is told with `.absent()` and `.exists()`"
+    if found.type != "NAME" or before is None:
+        return ""
+    if before.type == "TEXT" and before.end_pos == found.start_pos:
+        return f"a quote inside a text is written \\{before[0]}"
+    if found in METHODS:
+        return f"functions follow a dot: `.{found}(…)`"
+    meant = close_to(found, ("AND", "OR", "NOT"))
+    return f"did you mean `{meant}`?" if meant else ""
