@@ -58,9 +58,7 @@ def answer_of(words: list[str], core: int, asked: bytes, cwd: Path | None = None
     Raises subprocess.CalledProcessError when it fails.
     """
     with _on(core):
-        process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd
-        )
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=cwd)
     said, _ = process.communicate(asked)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, words)

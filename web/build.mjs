@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
-import { assertNoOtherHost, NEUTRAL_PATHS, REPLACEMENTS, replaced } from "./hosts.mjs";
+import { assertNoOtherHost, NEUTRAL_PATHS, REPLACEMENTS, replaced, withoutMap } from "./hosts.mjs";
 
 const [target] = process.argv.slice(2);
 const here = import.meta.dirname;
@@ -24,14 +24,14 @@ const chunks = join(target, "bundles");
 rmSync(chunks, { recursive: true, force: true });
 mkdirSync(chunks, { recursive: true });
 
-const standalone = replaced(read("standalone.js"), REPLACEMENTS);
+const standalone = withoutMap(replaced(read("standalone.js"), REPLACEMENTS));
 write("analytics.js", banner + standalone);
 write("analytics.neutral.js", banner + replaced(standalone, NEUTRAL_PATHS));
 
 const chunkNames = readdirSync(join(library, "dist/umd")).filter((name) =>
   /^[\w-]+\.bundle\.[0-9a-f]+\.js$/.test(name),
 );
-for (const name of chunkNames) write(`bundles/${name}`, read(name));
+for (const name of chunkNames) write(`bundles/${name}`, withoutMap(read(name)));
 assertNoOtherHost([standalone, ...chunkNames.map(read)]);
 copyFileSync(join(library, "LICENSE.MD"), join(chunks, "LICENSE.md"));
 

@@ -1,5 +1,6 @@
 /**
- * What of analytics.js is changed: the constants that name Segment's hosts, and nothing else.
+ * What of analytics.js is changed: the constants that name Segment's hosts, and nothing else but a last
+ * line that points to a source map, which is not served.
  *
  * In a page that says where Headgate is (as every snippet does) none of them is ever used; in one that
  * does not, they lead to a name that never resolves (RFC 2606) instead of to Segment. One address of
@@ -33,6 +34,11 @@ export const NEUTRAL_PATHS = [
   ['?ve+"/analytics-next/bundles/"', '?ve+"/a/c/"', 1],
   ['"/next-integrations"', '"/a/n"', 1],
 ];
+
+/** The text without the comment that names its source map. */
+export function withoutMap(text) {
+  return text.replace(/\n\/\/# sourceMappingURL=\S+\s*$/, "");
+}
 
 /** The text with every replacement made exactly as often as its row says. */
 export function replaced(text, rows) {

@@ -43,7 +43,8 @@ from headgate.language.tree import (
 )
 from headgate.spec.timestamps import iso_ms
 
-COMPARISONS = ("=", "!=", ">", ">=", "<", "<=")
+EQUALITIES = ("=", "!=")
+ORDERINGS = (">", ">=", "<", "<=")
 
 
 @st.composite
@@ -67,7 +68,7 @@ def computations(draw: st.DrawFn, known: tuple[str, ...] = ()) -> Asked:
 
 def conditions(known: tuple[str, ...] = ()) -> st.SearchStrategy[Condition]:
     """What an audience may be: conditions on events, traits, other audiences, with AND, OR, NOT."""
-    return _joined(_event_conditions(known) | _tested(_traits(known)), 4)
+    return _joined(_event_conditions(known) | _tested(_traits(known), _fixed), 4)
 
 
 def computed_traits(known: tuple[str, ...] = ()) -> st.SearchStrategy[Scalar]:
@@ -79,12 +80,11 @@ def computed_traits(known: tuple[str, ...] = ()) -> st.SearchStrategy[Scalar]:
 
 
 spans_ms = st.integers(1, 5).map(lambda units: units * UNIT_MS)
-_comparisons = st.sampled_from(COMPARISONS)
 _sessions = st.builds(Session, spans_ms)
 
 
 def _between(of_parent: bool) -> st.SearchStrategy[Window]:
-    edges = st.lists(st.integers(0, 5), min_size=2, max_size=2, unique=True).map(sorted)
+    edges = st.lists(st.integers(1, 6), min_size=2, max_size=2, unique=True).map(sorted)
     return edges.map(lambda ends: Between(ends[0] * UNIT_MS, ends[1] * UNIT_MS, of_parent))
 
 
@@ -121,17 +121,18 @@ def _events(
 
 @st.composite
 def _wheres(draw: st.DrawFn, known: tuple[str, ...], depth: int) -> Condition:
-    atoms = _tested(_of_event(known, depth))
+    referred = _referred(known, depth)
+    read = referred | st.builds(Context, st.sampled_from(CONTEXTS))
+    atoms = _tested(read, _fixed | referred)
     if depth < 2:
         atoms |= _children(known, depth + 1)
     return draw(_joined(atoms, 3))
 
 
-def _of_event(known: tuple[str, ...], depth: int) -> st.SearchStrategy[Scalar]:
-    """What a `where` reads: the event, its context, its parent, the profile's traits."""
+def _referred(known: tuple[str, ...], depth: int) -> st.SearchStrategy[Scalar]:
+    """What both sides of a comparison in a `where` may be: of the event, its parent, the profile."""
     paths = st.sampled_from(PROPERTIES)
     read: st.SearchStrategy[Scalar] = st.builds(Property, paths)
-    read |= st.builds(Context, st.sampled_from(CONTEXTS))
     if depth:
         read |= st.builds(Property, paths, st.just(True))
     return read | read | _traits(known)
@@ -141,20 +142,19 @@ def _children(known: tuple[str, ...], depth: int) -> st.SearchStrategy[Condition
     """And then did, and then did not, so and so many times."""
     child = st.builds(Reduced, _events(known, _windows_of_parent, depth), st.just("count"))
     did = st.builds(Compared, child, st.just(">="), st.just(Literal_(1)))
-    times = st.builds(Compared, child, _comparisons, st.integers(0, 2).map(Literal_))
-    return st.one_of(did, did.map(Not), times)
+    return st.one_of(did, did.map(Not), _so_often(child))
 
 
 def _event_conditions(known: tuple[str, ...]) -> st.SearchStrategy[Condition]:
     """Performed so and so often, or what the events come to against some value."""
     events = _events(known, _windows)
-    times = st.builds(
-        Compared,
-        st.builds(Reduced, events, st.just("count")),
-        _comparisons,
-        st.integers(0, 3).map(Literal_),
-    )
-    return times | times | _tested(_reduced(events, counted=st.just(True)))
+    times = _so_often(st.builds(Reduced, events, st.just("count")))
+    return times | times | _reduced(events, counted=st.just(True)).flatmap(_tests_of)
+
+
+def _so_often(count: st.SearchStrategy[Scalar]) -> st.SearchStrategy[Condition]:
+    comparisons = st.sampled_from(EQUALITIES + ORDERINGS)
+    return st.builds(Compared, count, comparisons, st.integers(0, 3).map(Literal_))
 
 
 @st.composite
@@ -188,31 +188,72 @@ def _traits(known: tuple[str, ...]) -> st.SearchStrategy[Scalar]:
     return st.builds(Trait, st.sampled_from(TRAITS + known + known))
 
 
+_any_trait = st.builds(Trait, st.sampled_from(TRAITS))
+_fixed: st.SearchStrategy[Scalar] = st.builds(Literal_, st.sampled_from(SCALARS)) | _any_trait
+_number = st.sampled_from([0, 1, 2, 3, 2.5, -1])
+_numbers: st.SearchStrategy[Scalar] = st.builds(Literal_, _number) | _any_trait
 _grid_instants = st.builds(lambda units: iso_ms(START_MS + units * UNIT_MS), st.integers(-2, 12))
-_rights = st.builds(Literal_, st.sampled_from(SCALARS)) | st.builds(Trait, st.sampled_from(TRAITS))
 _texts = st.lists(
     st.sampled_from([scalar for scalar in SCALARS if isinstance(scalar, str) and scalar]),
     min_size=1,
     max_size=2,
     unique=True,
 ).map(tuple)
-_choices = st.lists(st.sampled_from(SCALARS), min_size=1, max_size=3).map(tuple)
 
 
-def _tested(left: st.SearchStrategy[Scalar]) -> st.SearchStrategy[Condition]:
-    """Every kind of test of one value; the date tests mostly of what holds dates."""
-    dated = left | st.just(Trait("seen"))
-    near: Any = st.sampled_from(["within_last", "within_next", "before_last", "after_next"])
-    test: Any = st.sampled_from(["contains", "omits", "starts_with", "ends_with"])
-    fixed: Any = st.sampled_from(["before_date", "after_date"])
+def _tests_of(reduction: Reduced) -> st.SearchStrategy[Condition]:
+    """What the language allows for the type of the value."""
+    left: st.SearchStrategy[Scalar] = st.just(reduction)
+    text = reduction.read_as == "string" and reduction.reducer in ("min", "max")
+    if text:
+        return _equal(left, _fixed) | _tested_as_text(left)
+    if reduction.reducer in ("mode", "first", "last"):
+        return _tested(left, _fixed)
+    return _ordered(left) | _equal(left, _numbers) | _one_of(left, _number)
+
+
+def _tested(
+    left: st.SearchStrategy[Scalar], rights: st.SearchStrategy[Scalar]
+) -> st.SearchStrategy[Condition]:
+    """Every kind of test of a value of any type; the date tests mostly of what holds dates."""
     return st.one_of(
-        st.builds(Compared, left, _comparisons, _rights),
-        st.builds(Compared, left, st.just("="), st.booleans().map(Literal_)),
-        st.builds(TextTested, left, test, _texts),
-        st.builds(OneOf, left, _choices, st.booleans()),
+        _equal(left, rights),
+        _equal(left, st.booleans().map(Literal_)),
+        _ordered(left),
+        _one_of(left, st.sampled_from(SCALARS)),
+        _tested_as_text(left),
+        _tested_as_date(left | st.just(Trait("seen"))),
         st.builds(Exists, left, st.booleans()),
-        st.builds(DateTested, dated, fixed, _grid_instants),
-        st.builds(NearNowTested, dated, near, spans_ms),
+    )
+
+
+def _equal(
+    left: st.SearchStrategy[Scalar], rights: st.SearchStrategy[Scalar]
+) -> st.SearchStrategy[Condition]:
+    return st.builds(Compared, left, st.sampled_from(("=", *EQUALITIES)), rights)
+
+
+def _ordered(left: st.SearchStrategy[Scalar]) -> st.SearchStrategy[Condition]:
+    return st.builds(Compared, left, st.sampled_from(ORDERINGS), _numbers)
+
+
+def _one_of(
+    left: st.SearchStrategy[Scalar], values: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Condition]:
+    choices = st.lists(values, min_size=1, max_size=3).map(tuple)
+    return st.builds(OneOf, left, choices, st.booleans())
+
+
+def _tested_as_text(left: st.SearchStrategy[Scalar]) -> st.SearchStrategy[Condition]:
+    tests: Any = st.sampled_from(["contains", "omits", "starts_with", "ends_with"])
+    return st.builds(TextTested, left, tests, _texts)
+
+
+def _tested_as_date(left: st.SearchStrategy[Scalar]) -> st.SearchStrategy[Condition]:
+    fixed: Any = st.sampled_from(["before_date", "after_date"])
+    near: Any = st.sampled_from(["within_last", "within_next", "before_last", "after_next"])
+    return st.builds(DateTested, left, fixed, _grid_instants) | st.builds(
+        NearNowTested, left, near, spans_ms
     )
 
 

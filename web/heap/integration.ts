@@ -1,32 +1,36 @@
 /**
- * Heap as an integration of analytics.js: it loads Heap's script and passes calls on to it.
+ * Heap as an integration of analytics.js: it loads Heap's script and passes calls on to it, in the order
+ * in which the page made them.
  *
- * analytics.js holds back calls until an integration has said `ready` and keeps them in the page's
- * storage meanwhile. This one therefore always says it: when Heap has run, when it cannot be loaded,
- * and at the latest after three seconds, since Heap's stub queues calls anyhow.
+ * analytics.js holds back calls until an integration has said `ready`, and while the browser is offline,
+ * and keeps them in the page's storage meanwhile. This one therefore always says `ready`: when Heap has
+ * run, when it cannot be loaded, and at the latest after three seconds, since Heap's stub queues calls
+ * anyhow. Left to itself, analytics.js would pass on what it held back at some moment of the next five
+ * seconds, behind what was called since, or never; so it is made to do it at once.
  */
 
+import { Emitter } from "./emitter.ts";
 import { mapIdentify, mapTrack } from "./mapping.ts";
-import { type Message, readMessage } from "./message.ts";
+import { isForHeap, type Message, readMessage } from "./message.ts";
 import { callHeap, loadHeap } from "./script.ts";
-import type { Analytics, Facade, HeapSettings } from "./types.ts";
+import type { Analytics, Facade, HeapSettings, Plugin } from "./types.ts";
+import { Visitor } from "./visitor.ts";
 
 const NAME = "Heap";
 const READY_WITHIN_MS = 3000;
+const ON_THEIR_WAY_MS = 100; // analytics.js takes a few milliseconds from a call to here
 
-type Listener = () => void;
-
-export class HeapIntegration {
+export class HeapIntegration extends Emitter {
   /** Set by analytics.js before it calls `initialize`. */
-  analytics?: Analytics;
+  analytics!: Analytics;
 
   private readonly settings: HeapSettings;
-  private listeners: Record<string, Listener[]> = {};
+  private visitor!: Visitor;
   private isReady = false;
   private hasFailed = false;
-  private resetAtMs = -Infinity;
 
   constructor(settings: HeapSettings) {
+    super();
     this.settings = settings;
   }
 
@@ -36,7 +40,11 @@ export class HeapIntegration {
   }
 
   initialize(): void {
-    this.analytics?.on("reset", () => this.reset());
+    this.visitor = new Visitor(this.analytics);
+    this.analytics.on("reset", () => this.reset());
+    window.addEventListener("online", () => this.passOnHeldBack());
+    window.addEventListener("pagehide", () => this.logOut(true));
+    window.addEventListener("pageshow", (shown) => this.forgetHeldBack(shown));
     this.emit("initialize");
     setTimeout(() => this.ready(), READY_WITHIN_MS);
     loadHeap(this.settings, (outcome) => {
@@ -52,60 +60,73 @@ export class HeapIntegration {
   /** Takes a call: its method and analytics.js's view of it. */
   invoke(method: string, facade: Facade): void {
     if (this.hasFailed) return;
-    if (method === "identify") this.identify(readMessage(facade.rawEvent()));
-    else if (method === "track") this.track(readMessage(facade.rawEvent()));
-  }
-
-  on(event: string, listener: Listener): this {
-    (this.listeners[event] ??= []).push(listener);
-    return this;
-  }
-
-  once(event: string, listener: Listener): this {
-    const first = () => {
-      this.off(event, first);
-      listener();
-    };
-    return this.on(event, first);
-  }
-
-  off(event: string, listener: Listener): this {
-    this.listeners[event] = (this.listeners[event] ?? []).filter((one) => one !== listener);
-    return this;
-  }
-
-  emit(event: string): this {
-    for (const listener of this.listeners[event] ?? []) listener();
-    return this;
+    const message = readMessage(facade.rawEvent());
+    if (!isForHeap(message)) return;
+    if (method === "identify") this.identify(message);
+    else if (method === "track") this.track(message);
   }
 
   private identify(message: Message): void {
     const unit = mapIdentify(message, this.settings);
-    // A call that was held back must not log in again who has logged out since.
-    if (!unit || message.calledAtMs < this.resetAtMs) return;
-    if (unit.identity) callHeap("identify", unit.identity);
+    if (!unit || !this.visitor.comesInTime(message)) return;
+    if (unit.identity) {
+      callHeap("identify", unit.identity);
+      this.visitor.loggedIn();
+    }
     callHeap("addUserProperties", unit.properties);
   }
 
   private track(message: Message): void {
     const unit = mapTrack(message, this.settings);
-    if (unit) callHeap("track", unit.event, unit.properties);
+    if (!unit || !this.visitor.comesInTime(message)) return;
+    callHeap("track", unit.event, unit.properties);
   }
 
   private reset(): void {
-    this.resetAtMs = Date.now();
-    callHeap("resetIdentity");
+    this.visitor.left();
+    setTimeout(() => this.logOut(), ON_THEIR_WAY_MS);
   }
 
   private ready(): void {
     if (this.isReady) return;
     this.isReady = true;
     this.emit("ready");
+    this.passOnHeldBack();
+  }
+
+  /** As analytics.js would do it, the site's middleware included. */
+  private passOnHeldBack(): void {
+    if (!this.isReady || !navigator.onLine) return;
+    const plugin = this.plugin;
+    for (let left = plugin?.buffer.length ?? 0; left > 0; left--) {
+      const held = plugin?.buffer.pop();
+      // What cannot be passed on must not hold up what comes behind it.
+      if (held) plugin?.[held.event.type](held).catch(() => {});
+    }
+    setTimeout(() => this.logOut(), ON_THEIR_WAY_MS);
+  }
+
+  /**
+   * A page that a browser has put aside and shows again still has what it held back; but analytics.js left
+   * that to the next page when this one was left.
+   */
+  private forgetHeldBack(shown: PageTransitionEvent): void {
+    if (!shown.persisted || this.analytics.options.disableClientPersistence) return;
+    while (this.plugin?.buffer.pop());
+  }
+
+  /** What is still held back was called before the logout: it goes first. */
+  private logOut(isPageLeft = false): void {
+    if (this.isReady && !this.plugin?.buffer.length) this.visitor.logOut(isPageLeft);
+  }
+
+  private get plugin(): Plugin | undefined {
+    return this.analytics.queue.plugins.find((one) => one.name === NAME && one.buffer);
   }
 
   /** Every later message says that Heap failed here, so that the server may deliver instead. */
   private giveUp(): void {
     this.hasFailed = true;
-    this.analytics?.queue.failedInitializations.push(NAME);
+    this.analytics.queue.failedInitializations.push(NAME);
   }
 }

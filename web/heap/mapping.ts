@@ -7,6 +7,7 @@
 import { classicEventProperties, classicUserProperties } from "./classic.ts";
 import type { Message } from "./message.ts";
 import { eventProperties, userProperties } from "./standard.ts";
+import { stripped } from "./text.ts";
 import type { HeapSettings, Properties } from "./types.ts";
 
 const MAX_IDENTITY_CHARACTERS = 255;
@@ -43,7 +44,7 @@ export function mapTrack(message: Message, settings: HeapSettings): EventUnit | 
 }
 
 function isJunk(userId: string, settings: HeapSettings): boolean {
-  const plain = (text: string) => text.trim().toLowerCase();
+  const plain = (text: string) => stripped(text).toLowerCase();
   return settings.junkIdentities.some((junk) => plain(junk) === plain(userId));
 }
 

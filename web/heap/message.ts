@@ -3,17 +3,18 @@
  * with a `toJSON`); what its JSON says is what both sides map, so that they cannot disagree.
  */
 
+import { isBlank } from "./text.ts";
 import type { Json, Members } from "./types.ts";
 
 export interface Message {
   /** Empty when the user is not known. */
   userId: string;
+  anonymousId: string;
   event: string;
   traits: Members;
   properties: Members;
   context: Members;
-  /** When the page made the call, in milliseconds; NaN when that is not known. */
-  calledAtMs: number;
+  integrations: Members;
 }
 
 /** The message in what analytics.js hands over. */
@@ -21,16 +22,24 @@ export function readMessage(raw: unknown): Message {
   const fields = JSON.parse(wellFormed(JSON.stringify(raw))) as Members;
   return {
     userId: identityText(fields.userId),
+    anonymousId: identityText(fields.anonymousId),
     event: typeof fields.event === "string" ? fields.event : "",
     traits: membersOf(fields.traits),
     properties: membersOf(fields.properties),
     context: membersOf(fields.context),
-    calledAtMs: Date.parse(String(fields.timestamp)),
+    integrations: membersOf(fields.integrations),
   };
 }
 
-function identityText(userId: Json | undefined): string {
-  return typeof userId === "string" || typeof userId === "number" ? String(userId) : "";
+/** Whether the call's integrations object lets it go to Heap; analytics.js itself knows no `all`. */
+export function isForHeap({ integrations }: Message): boolean {
+  return (integrations.Heap ?? integrations.All ?? integrations.all) !== false;
+}
+
+/** Blanks name nobody. */
+function identityText(id: Json | undefined): string {
+  const text = typeof id === "string" || typeof id === "number" ? String(id) : "";
+  return isBlank(text) ? "" : text;
 }
 
 /** The value when it is an object; anything else counts as an empty one. */

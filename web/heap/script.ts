@@ -20,10 +20,10 @@ const CLASSIC_METHODS =
 /** What became of the script. `failed`: it could not be loaded, as with an ad blocker. */
 export type Outcome = "ran" | "failed";
 
-/** Loads Heap unless the page has it already; `done` is called when Heap has run, or never will. */
+/** Loads Heap unless the page has it already; `done` is called later, when Heap has run or never will. */
 export function loadHeap(settings: HeapSettings, done: (outcome: Outcome) => void): void {
   if (isHeap(window.heap)) {
-    done("ran");
+    queueMicrotask(() => done("ran"));
     return;
   }
   const isClassic = settings.heapScript === "classic";

@@ -26,7 +26,24 @@ export interface Facade {
 /** The part of analytics.js that the integration uses. */
 export interface Analytics {
   on(event: "reset", callback: () => void): unknown;
-  queue: { failedInitializations: string[] };
+  options: { disableClientPersistence?: boolean };
+  queue: { failedInitializations: string[]; plugins: Plugin[] };
+  /** Where the site lets analytics.js keep things. Older versions of the npm package do not have it. */
+  storage?: {
+    get(key: string): unknown;
+    set(key: string, value: unknown): void;
+    clear(key: string): void;
+  };
+  user(): { id(): unknown; anonymousId(): unknown };
+}
+
+/** What analytics.js puts around an integration; `buffer` holds back calls, oldest first. */
+export type Plugin = { name: string; buffer: { length: number; pop(): HeldBack | undefined } } & {
+  [type in HeldBack["event"]["type"]]: (call: HeldBack) => Promise<unknown>;
+};
+
+export interface HeldBack {
+  event: { type: "identify" | "track" | "group" | "alias" };
 }
 
 /** Heap's API: the stub until the script has run, then the script's own. */

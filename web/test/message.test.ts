@@ -1,10 +1,11 @@
 /** What a page may put into a call, and what becomes of it. */
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { mapIdentify, mapTrack } from "../heap/mapping.ts";
-import { readMessage } from "../heap/message.ts";
+import { isForHeap, readMessage } from "../heap/message.ts";
 import type { HeapSettings } from "../heap/types.ts";
 
 const settings: HeapSettings = {
@@ -73,4 +74,31 @@ test("without an id the traits still go, in both mappings", () => {
   assert.deepEqual(mapIdentify(message, settings), { identity: "", properties: { plan: "pro" } });
   const classic = mapIdentify(message, { ...settings, mapping: "segment-classic" });
   assert.deepEqual(classic?.properties, { plan: "pro", segment_library: "" });
+});
+
+const table = new URL("../../tests/browser/identity_cases.json", import.meta.url);
+const { junkIdentities, cases } = JSON.parse(readFileSync(table, "utf8"));
+
+for (const [userId, expected] of cases as [string, string][]) {
+  test(`the id ${JSON.stringify(userId)} counts in the page as on the server: ${expected}`, () => {
+    const unit = mapIdentify(readMessage({ userId, traits: {} }), { ...settings, junkIdentities });
+    const counts = unit ? (unit.identity ? "somebody" : "no_user_id") : "junk_identity";
+    assert.equal(counts, expected);
+    if (expected === "somebody") assert.equal(unit?.identity, userId);
+  });
+}
+
+test("the integrations object counts as on the server", () => {
+  const rows: [object | undefined, boolean][] = [
+    [undefined, true],
+    [{ all: false }, false],
+    [{ All: true, all: false }, true],
+    [{ All: null, all: false }, false],
+    [{ Heap: { x: 1 }, all: false }, true],
+    [{ Heap: null, all: false }, false],
+    [{ Heap: false, All: true }, false],
+  ];
+  for (const [integrations, expected] of rows) {
+    assert.equal(isForHeap(readMessage({ integrations })), expected, JSON.stringify(integrations));
+  }
 });

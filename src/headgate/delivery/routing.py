@@ -58,9 +58,11 @@ class Router:
         page = _Page.of(message)
         has_failed = self._kind.name in page.failed
         if self._by_device:
-            if self._settings["fallbackToCloud"] and has_failed:
+            if not has_failed:
+                return Discard("device_mode")
+            if self._settings["fallbackToCloud"]:
                 return None
-            return Discard("device_mode")
+            return Discard("device_mode", f"{self._kind.name}'s script did not load in the page")
         if self._was_sent_by(page) and not has_failed:
             return Discard("sent_by_page")
         return None

@@ -20,7 +20,8 @@ from headgate.engage.rules import Rules
 from headgate.engage.violations import Violations
 
 _KEPT_PROFILES = 50_000
-_KEPT_BYTES = 20_000_000  # of records; as objects they take about ten times as much
+_KEPT_BYTES = 20_000_000  # of records; as objects they take about twelve times as much
+_NESTING = 100
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Profile).decode
@@ -67,30 +68,37 @@ class Directory:
         self._changed: dict[int, _Entry] = {}
         self._held: dict[Identifier, int] = {}
         self._gone: dict[int, int] = {}
+        self._vanished: set[int] = set()  # gone, and perhaps still stored
+        self._needed: set[int] = set()
         self._last_profile = store.position().last_profile
 
     # the batch comes in
 
     def prefetch(self, messages: Sequence[Observed]) -> None:
         """Has everybody at hand whom these messages can be about; to be called before they are resolved."""
-        self._use_holders(messages)
-        holders = self._holders
-        self._load_holders(
-            {
-                first
-                for message in messages
-                if message.identifiers and (first := message.identifiers[0]) not in holders
-            }
-        )
+        holder = self._holders.get
+        unknown: set[Identifier] = set()
+        used: set[int] = set()
+        for message in messages:
+            if message.identifiers:
+                first = message.identifiers[0]
+                profile = holder(first)
+                if profile is None:
+                    unknown.add(first)
+                else:
+                    used.add(profile.id)
+        self._use(used)
+        self._load_holders(unknown)
+        holders = self._holders  # which most of the other identifiers are in by now
         self._load_holders(
             {one for message in messages for one in message.identifiers[1:] if one not in holders}
         )
 
     def bring(self, ids: Iterable[int]) -> list[Profile]:
         """The profiles with these numbers, at hand from now on; those that are gone are left out."""
-        wanted = list(ids)
+        wanted = [id_ for id_ in ids if id_ not in self._gone and id_ not in self._vanished]
         missing = {id_ for id_ in wanted if id_ not in self._entries}
-        self._use([id_ for id_ in wanted if id_ not in missing])
+        self._use({id_ for id_ in wanted if id_ not in missing})
         if missing:
             self._take_in(self._store.load(missing))
         return [self._entries[id_].profile for id_ in wanted if id_ in self._entries]
@@ -102,7 +110,7 @@ class Directory:
     def resolve(self, observed: Observed) -> Profile | None:
         """The profile of a message that was prefetched, found, created or merged; None: nobody's.
 
-        Who was created, merged or given an identifier is in `reshaped` until `committed`, and to be
+        Who was created, merged or given an identifier is in `reshaped` until `changes`, and to be
         evaluated whole. A profile that went into another one must not be used any more.
         """
         return resolve(observed, self, self._rules, self._violations)
@@ -179,20 +187,23 @@ class Directory:
     # the batch goes out
 
     def changes(self) -> Changes:
-        """What is to be committed."""
-        return Changes(
+        """What is to be committed; the next batch may begin, and read from a store without this one.
+
+        Everybody who changed stays at hand until `committed`.
+        """
+        changes = Changes(
             [self._written(entry) for entry in self._changed.values()],
             [(key_of(one), id_) for one, id_ in self._held.items()],
             [(id_, self._survivor(id_)) for id_ in self._gone],
             self._last_profile,
         )
+        self._vanished |= self._gone.keys()
+        self._forget_changes()
+        return changes
 
     def committed(self) -> None:
-        """The changes are in the store; who was not needed for longest is let go."""
-        for entry in self._changed.values():
-            entry.is_new = entry.is_due_new = False
-            entry.record = b""
-        self._forget_changes()
+        """All changes are in the store; who was not needed for longest is let go."""
+        self._vanished.clear()
         self._let_go()
 
     def discard(self) -> None:
@@ -200,11 +211,12 @@ class Directory:
         self._entries.clear()
         self._holders.clear()
         self._size = 0
+        self._vanished.clear()
         self._forget_changes()
         self._last_profile = self._store.position().last_profile
 
     def drop(self, id_: int) -> None:
-        """Has a profile that is not being changed no longer at hand; in particular when it was deleted."""
+        """Has a profile no longer at hand, between two batches: it was deleted."""
         entry = self._entries.pop(id_, None)
         if entry is None:
             return
@@ -219,8 +231,9 @@ class Directory:
         for id_, entry in self._entries.items():
             if n <= self._kept_profiles and size <= self._kept_bytes:
                 break
-            too_many.append(id_)
-            n, size = n - 1, size - entry.size
+            if id_ not in self._needed and id_ not in self._changed:
+                too_many.append(id_)
+                n, size = n - 1, size - entry.size
         for id_ in too_many:
             self.drop(id_)
 
@@ -229,12 +242,15 @@ class Directory:
         self._changed.clear()
         self._held.clear()
         self._gone.clear()
+        self._needed.clear()
 
     def _written(self, entry: _Entry) -> Written:
         record = entry.record or _record(entry.profile)
         self._size += len(record) - entry.size
-        entry.size = len(record)
-        return Written(entry.profile.id, record, entry.due_at_ms, entry.is_new, entry.is_due_new)
+        written = Written(entry.profile.id, record, entry.due_at_ms, entry.is_new, entry.is_due_new)
+        entry.size, entry.record = len(record), b""
+        entry.is_new = entry.is_due_new = False
+        return written
 
     def _survivor(self, id_: int) -> int:
         while id_ in self._gone:
@@ -243,21 +259,11 @@ class Directory:
 
     # profiles at hand
 
-    def _use(self, ids: Collection[int]) -> None:
+    def _use(self, ids: set[int]) -> None:
+        self._needed |= ids
         entries = self._entries
         for id_ in ids:
             entries[id_] = entries.pop(id_)
-
-    def _use_holders(self, messages: Sequence[Observed]) -> None:
-        holder = self._holders.get
-        self._use(
-            {
-                profile.id
-                for message in messages
-                for one in message.identifiers
-                if (profile := holder(one)) is not None
-            }
-        )
 
     def _load_holders(self, identifiers: Collection[Identifier]) -> None:
         if identifiers:
@@ -268,6 +274,7 @@ class Directory:
         for profile, due_at_ms, size in found:
             entries[profile.id] = _Entry(profile, due_at_ms, size)
             self._size += size
+            self._needed.add(profile.id)
             for one in profile.identifiers:
                 holders[one] = profile
 
@@ -280,26 +287,30 @@ def earlier(one: int | None, other: int | None) -> int | None:
 
 
 def _record(profile: Profile) -> bytes:
-    """The profile as it is stored, which has room for whole numbers of 64 bits.
+    """The profile as it is stored, which has room for whole numbers of 64 bits and no bottomless nesting.
 
-    Larger ones, which JSON allows, become what a double makes of them, in the profile too: what is
-    computed must not depend on whether it was stored in between.
+    Larger numbers, which JSON allows, become what a double makes of them, what is nested deeper becomes
+    null, in the profile too: what is computed must not depend on whether it was stored in between.
     """
     try:
         return _encode(profile)
-    except OverflowError:
-        record = _encode(_narrowed(msgspec.to_builtins(profile)))
+    except (OverflowError, RecursionError):
+        record = _encode(_storable(profile, _NESTING))
     stored = _decode(record)
     for field in Profile.__struct_fields__:
         setattr(profile, field, getattr(stored, field))
     return record
 
 
-def _narrowed(value: Any) -> Any:
+def _storable(value: Any, levels: int) -> Any:
+    if not levels:
+        return None
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.astuple(value)
     if isinstance(value, dict):
-        return {key: _narrowed(one) for key, one in value.items()}
+        return {key: _storable(one, levels - 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_narrowed(one) for one in value]
+        return [_storable(one, levels - 1) for one in value]
     if type(value) is int and not -(2**63) <= value < 2**64:
         return float(value) if abs(value) < 2**1023 else None
     return value

@@ -6,10 +6,10 @@ object that names one destination). Ids are made from what is told and how often
 that telling it again after a crash is the same message.
 """
 
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from xxhash import xxh3_128_intdigest
 
 from headgate.engage.profile import Profile
 from headgate.spec.timestamps import iso_ms
@@ -112,7 +112,8 @@ def _bounded(value: Any) -> Any:
 
 def _id_of(*parts: str) -> str:
     """27 letters and digits that stand for these parts."""
-    number = xxh3_128_intdigest("\0".join(parts).encode())
+    digest = blake2b("\0".join(parts).encode(), digest_size=20).digest()
+    number = int.from_bytes(digest)
     characters = []
     for _ in range(_ID_CHARS):
         number, digit = divmod(number, 62)

@@ -139,6 +139,8 @@ def take_over(into: Profile, gone: Profile, merge_leaves: MergeLeaves) -> None:
     into.merges += gone.merges + 1
     for key, writes in gone.traits.items():
         into.traits[key] = _in_order(into.traits.get(key, []) + writes)
+    untold = [since for since in (into.untold_since_ms, gone.untold_since_ms) if since]
+    into.untold_since_ms = min(untold, default=0)
     for user_id, told in gone.sent.items():
         into.sent.setdefault(user_id, {}).update(told)
     merge_leaves(into, gone)

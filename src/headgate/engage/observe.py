@@ -27,7 +27,7 @@ PAGE_VIEWED = "Page Viewed"
 SCREEN_VIEWED = "Screen Viewed"
 
 _BLOCKED = frozenset({"-1", "null", "anonymous"})
-_TYPE = re.compile(r"[a-z][a-z0-9_.]*")
+_TYPE = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 _NOTHING: dict[str, Any] = {}
 
 _received_ms = lru_cache(maxsize=64)(parse_ms)  # the same for all messages of a request

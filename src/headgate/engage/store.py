@@ -25,9 +25,8 @@ _PACKAGE = "headgate.engage"
 _SQL = load_queries(_PACKAGE)
 _HOUR_MS = 3_600_000
 
-_PAGE_BYTES = 4096
 _CACHE_KIB = 64 * 1024
-_CHECKPOINT_PAGES = 16 * 1024
+_CHECKPOINT_PAGES = 16 * 1024  # 64 MiB: pages of many batches are written home once
 
 
 class KeyTaken(Exception):
@@ -47,7 +46,6 @@ class EngageStore(EngageReader):
         if found > VERSION:
             self._db.close()
             raise OtherStore(other_version(path, found))
-        self._db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA secure_delete = ON")  # who is forgotten is overwritten
@@ -57,14 +55,20 @@ class EngageStore(EngageReader):
 
     def commit(self, batch: Batch) -> None:
         """Makes a batch durable, all or nothing; sqlite3.Error when it could not be."""
-        with self._transaction():
+        self.write(batch)
+        self.land()
+
+    def write(self, batch: Batch) -> None:
+        """The first half of a commit: nobody sees it before `land`, and nothing else may be asked meanwhile."""
+        with self._rolled_back_on_error():
+            self._db.execute("BEGIN IMMEDIATE")
             self._write_profiles(batch.changes)
+            self._write_figures(batch)
             many = self._db.executemany
             many(
                 _SQL["add_outbox"],
                 [(one.destination, one.user_id, one.message_id, one.raw) for one in batch.outbox],
             )
-            self._write_figures(batch)
             many(
                 _SQL["add_assigned"],
                 [(one.first_seq, one.n, one.profiles) for one in batch.assigned],
@@ -72,6 +76,15 @@ class EngageStore(EngageReader):
             self._db.execute(
                 _SQL["set_position"], (batch.seq, batch.clock_ms, batch.changes.last_profile)
             )
+
+    def land(self) -> None:
+        """The second half, which waits for the disk: the batch is durable when it returns.
+
+        Most of a commit's time, none of it under the interpreter's lock: a thread may do it while others
+        read through an `EngageReader` of their own.
+        """
+        with self._rolled_back_on_error():
+            self._db.execute("COMMIT")
 
     def taken(self, numbers: Iterable[int]) -> None:
         """The log has these messages of the outbox."""
@@ -131,10 +144,15 @@ class EngageStore(EngageReader):
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._rolled_back_on_error():
+            self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
+
+    @contextmanager
+    def _rolled_back_on_error(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")

@@ -103,7 +103,10 @@ class Cdn:
             )
         if match := _CHUNK.fullmatch(path):
             chunk = self._files.chunks.get(match[1])
-            return _file_answer(request, chunk, _FOR_EVER) if chunk else None
+            cached = (
+                _FOR_EVER if match[1].endswith(".js") else _SHORTLY
+            )  # the licence has no version
+            return _file_answer(request, chunk, cached) if chunk else None
         if match := _HEAP.fullmatch(path):
             is_current = match[2] == self._files.heap_version
             return self._file(request, HEAP, _FOR_EVER if is_current else _SHORTLY)
@@ -129,9 +132,12 @@ class Cdn:
         return _answer(request, content, f"cache-control: {_IN_THE_BROWSER}\r\n")
 
     def _source(self, written: str) -> tuple[str, Source] | Answer:
-        """The write key as the source has it, and the source; or why there is none."""
+        """The write key as the source has it, and the source; or why there is none.
+
+        Snippets write it with the escapes of an address; a page of somebody's own may not.
+        """
         workspace = self._workspace()[1]
-        for key in (written, unquote(written)):
+        for key in (unquote(written), written):
             source = workspace.source_by_write_key(key)
             if source is not None:
                 return (key, source) if source.enabled else _DISABLED

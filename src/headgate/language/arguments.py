@@ -5,6 +5,7 @@ Between the form of a definition (`syntax.py`) and its tree (`building.py`).
 
 import math
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from lark import Token, Tree
 
@@ -62,7 +63,7 @@ class Arguments:
             return False
         name, value = self._given[0].children
         if name != word:
-            raise self.fault(name, f"`{word}:`", f"did you mean `{word}:`?")
+            raise self.fault(name, f"`{word}:`")
         self._given[0] = value
         return True
 
@@ -201,5 +202,5 @@ def _unit_hint(unit: str) -> str:
     return f"did you mean `{meant}`?" if meant else ""
 
 
-def _is(node: Node, kind: str) -> bool:
+def _is(node: Node, kind: str) -> TypeGuard[Tree[Token]]:
     return isinstance(node, Tree) and node.data == kind

@@ -16,16 +16,10 @@ from lark import Token, Tree
 
 from headgate.language import functions
 from headgate.language.arguments import Arguments, fault_at, value_of
-from headgate.language.durations import (
-    LONGEST_SESSION_MS,
-    SHORTEST_SESSION_MS,
-    duration_text,
-)
 from headgate.language.errors import DefinitionError
-from headgate.language.syntax import Node, place_of
+from headgate.language.syntax import Node
 from headgate.language.tree import (
     And,
-    Between,
     Compared,
     Comparison,
     Condition,
@@ -47,10 +41,9 @@ from headgate.language.tree import (
     Session,
     TextTested,
     Trait,
-    Window,
-    Within,
 )
 from headgate.language.values import date_ms, is_number
+from headgate.language.windows import window_of
 
 MOST_COMPARISONS = 50
 DEEPEST = 64  # conditions inside each other
@@ -189,8 +182,10 @@ class Builder:
                 raise self._fault(
                     node, "a value", "lists stand in `one_of`, `contains` and `sources`"
                 )
-            case _:
+            case "either" | "both" | "negation":
                 return self._condition(node, scope)
+            case _:  # `parent: …` or `… as string` where neither is known
+                raise self._fault(node, "a value")
 
     def _extracted(self, node: Tree[Token], scope: Scope) -> Scalar | Events:
         """What a chain begins with."""
@@ -281,7 +276,7 @@ class Builder:
             return self._reduced(events, method, given, scope)
         match name:
             case "where":
-                self._check_first(method, events.where, "join the conditions with `AND`")
+                self._check_only(method, "`where`", events.where, "join the conditions with `AND`")
                 (condition,) = given.all(
                     1, 1, "a condition, such as where(property('price') > 100)"
                 )
@@ -289,47 +284,21 @@ class Builder:
                 where = self._condition(condition, deeper)
                 return msgspec.structs.replace(events, where=where)
             case "sources":
-                self._check_first(method, events.not_from or None, "list all sources in one")
+                self._check_only(method, "`sources`", events.not_from, "list them all in one")
                 return msgspec.structs.replace(events, not_from=given.slugs())
             case "within" | "between" | "expires_after":
-                self._check_first(method, events.window, "events have one window")
-                window = self._window(method, given, scope)
+                self._check_only(method, "window", events.window, "events have one")
+                window = window_of(self._text, method, given, nested=scope.level > 0)
+                if isinstance(window, Session):
+                    self._session = method.children[0]
                 return msgspec.structs.replace(events, window=window)
             case _:
                 known = (*functions.FILTERS, *functions.REDUCERS)
                 raise self._unknown(method, "a filter or a reducer of events", known)
 
-    def _check_first(self, method: Tree[Token], before: object | None, hint: str) -> None:
-        if before is not None:
-            name = method.children[0]
-            raise self._fault(
-                name, f"no second `{name}`" if name == "where" else "no second one", hint
-            )
-
-    def _window(self, method: Tree[Token], given: Arguments, scope: Scope) -> Window:
-        if given.name == "expires_after":
-            return self._session_window(method, given, scope)
-        of_parent = given.is_named("parent")
-        if of_parent and not scope.level:
-            hint = "only an event inside a `where` has a parent"
-            raise self._fault(method.children[1], f"`{given.name}` without `parent:`", hint)
-        if scope.level and not of_parent:
-            hint = "an event inside a `where` is one that came after its parent"
-            raise self._fault(method.children[1], f"`parent:`, as in {given.name}(parent: …)", hint)
-        if given.name == "within":
-            return Within(given.span_ms(), of_parent)
-        return Between(*given.span_ends_ms(), of_parent)
-
-    def _session_window(self, method: Tree[Token], given: Arguments, scope: Scope) -> Session:
-        if scope.level:
-            hint = "an event inside a `where` has its window after its parent"
-            raise self._fault(method.children[0], "`within(parent: …)`", hint)
-        self._session = method.children[0]
-        gap_ms = given.span_ms()
-        if not SHORTEST_SESSION_MS <= gap_ms <= LONGEST_SESSION_MS:
-            ends = duration_text(SHORTEST_SESSION_MS), duration_text(LONGEST_SESSION_MS)
-            raise self._fault(method.children[1], f"{ends[0]} to {ends[1]}")
-        return Session(gap_ms)
+    def _check_only(self, method: Tree[Token], what: str, before: object, hint: str) -> None:
+        if before:
+            raise self._fault(method.children[0], f"no second {what}", hint)
 
     def _reduced(
         self, events: Events, method: Tree[Token], given: Arguments, scope: Scope

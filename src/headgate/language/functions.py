@@ -54,7 +54,7 @@ _MEANT_SIGNS = {
     "≥": ">=",
     "≤": "<=",
     "≠": "!=",
-    "→": ">",
+    "is": "=",
 }
 _MEANT_NAMES = {
     "performed": "event",

@@ -43,7 +43,14 @@ RESERVED = frozenset(
 
 
 class NameRefused(ValueError):
-    """A name or key that no audience or computed trait may have; the text says why and what to do."""
+    """A name or key that no audience or computed trait may have: what was expected, what was found."""
+
+    def __init__(self, expected: str, found: str, hint: str = "") -> None:
+        sentence = f"expected {expected}, found {found}"
+        super().__init__(f"{sentence}; {hint}" if hint else sentence)
+        self.expected = expected
+        self.found = found
+        self.hint = hint
 
 
 def key_of(name: str) -> str:
@@ -54,23 +61,22 @@ def key_of(name: str) -> str:
     for character in name:
         if not character.isascii() and unicodedata.category(character)[0] in "LMN":
             raise NameRefused(
-                f"expected a name of the letters a to z and digits, found `{character}` in `{name}`; "
-                "the key is made of the name, and keys have no other letters"
+                "a name of the letters a to z and digits",
+                f"`{character}` in `{name}`",
+                "the key is made of the name, and keys have no other letters",
             )
     key = _OUTSIDE.sub("_", name.lower()).strip("_")
     if not key:
-        raise NameRefused(f"expected a name with a letter or a digit, found `{name}`")
+        raise NameRefused("a name with a letter or a digit", f"`{name}`")
     return check_key(key)
 
 
 def check_key(key: str) -> str:
     """The key itself. Raises NameRefused when it has other characters, is too long or is taken already."""
     if not _KEY.fullmatch(key):
-        raise NameRefused(f"expected a key such as `first_time_shopper`, found `{key}`")
+        raise NameRefused("a key such as `first_time_shopper`", f"`{key}`")
     if len(key) > LONGEST_KEY:
-        raise NameRefused(f"expected a key of at most {LONGEST_KEY} characters, found {len(key)}")
+        raise NameRefused(f"a key of at most {LONGEST_KEY} characters", str(len(key)))
     if key in RESERVED:
-        raise NameRefused(
-            f"expected a key of its own, found `{key}`, which is a trait of every user"
-        )
+        raise NameRefused("a key of its own", f"`{key}`, which is a trait of every user")
     return key

@@ -12,6 +12,7 @@ from typing import cast
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
+from headgate.language.durations import UNITS_MS, unit_ms
 from headgate.language.errors import DefinitionError, close_to, quoted
 from headgate.language.functions import EXTRACTORS, METHODS, hint_for_name, hint_for_sign
 
@@ -29,6 +30,9 @@ _TYPOGRAPHIC = "‘’‚‛“”„‟′″«»‹›`´"  # noqa: RUF001 (th
 _COMMENTS = "#-/;"
 _ARITHMETIC = "+*%^~"
 _ANY_VALUE = "a function such as `event('…')`, a value or `(`"
+_AFTER_NUMBER = "`AND`, `OR` or a unit such as `days`"
+_FUNCTIONS = frozenset((*EXTRACTORS, *METHODS))
+_BEFORE_A_NAME = {"DOT": "a function's name", "_AS": "`string`, `number` or `array`"}
 _EXPECTED = {
     "DOT": "`.` and a function",
     "SIGN": "a comparison such as `>=`",
@@ -39,7 +43,7 @@ _EXPECTED = {
     "RSQB": "`]`",
     "RBRACE": "`}`",
     "LPAR": "`(`",
-    "NAME": "a name",
+    "NAME": "a unit such as `days`",
     "$END": END,
 }
 
@@ -53,14 +57,16 @@ def syntax_of(text: str) -> Node:
     before: Token | None = None
     last: Token | None = None
     try:
-        for token in _bounded(text, cast(Iterator[Token], parsing.iter_parse())):
+        for token in _bounded(text, parsing.iter_parse()):
             before, last = last, token
         before = last
-        return cast(Tree[Token], parsing.feed_eof(last)).children[0]
+        whole: Tree[Token] = parsing.feed_eof(last)  # type: ignore[no-untyped-call]
+        return whole.children[0]
     except UnexpectedCharacters as fault:
-        raise _bad_character(text, fault.pos_in_stream) from None
+        raise _bad_character(text, cast(int, fault.pos_in_stream)) from None
     except UnexpectedToken as fault:
-        raise _bad_token(text, before, fault.token, parsing.accepts()) from None
+        accepted: set[str] = parsing.accepts()  # type: ignore[no-untyped-call]
+        raise _bad_token(text, before, fault.token, accepted) from None
 
 
 def place_of(node: Node) -> int:
@@ -134,8 +140,11 @@ def _character_hint(character: str) -> str:
 
 
 def _bad_token(text: str, before: Token | None, found: Token, accepts: Set[str]) -> DefinitionError:
-    if _is_bare_word(before, accepts):
-        return _bare_word(text, cast(Token, before))
+    if before is not None and before.type == "NAME" and before not in _FUNCTIONS:
+        if "LPAR" in accepts:
+            return _bare_word(text, before)
+        if not unit_ms(before):
+            return _no_unit(text, before)
     if found.type == "$END":
         at, shown = len(text.rstrip()), END
     else:
@@ -149,24 +158,25 @@ def _bad_token(text: str, before: Token | None, found: Token, accepts: Set[str])
     )
 
 
-def _is_bare_word(before: Token | None, accepts: Set[str]) -> bool:
-    """Whether a word that is no function stands where only its brackets could have followed."""
-    if before is None or before.type != "NAME" or "LPAR" not in accepts:
-        return False
-    return before not in EXTRACTORS and before not in METHODS
-
-
 def _bare_word(text: str, word: Token) -> DefinitionError:
+    """A word where only a function's brackets could have followed, but it is none."""
     hint = hint_for_name(word) or f"a text stands in quotes: '{word}'"
     found = quoted(word)
     return DefinitionError(text, place_of(word), expected=_ANY_VALUE, found=found, hint=hint)
 
 
+def _no_unit(text: str, word: Token) -> DefinitionError:
+    """A word after a number that makes no duration of it."""
+    hint = _meant(word, ("AND", "OR", *UNITS_MS))
+    at = place_of(word)
+    return DefinitionError(text, at, expected=_AFTER_NUMBER, found=quoted(word), hint=hint)
+
+
 def _expected(before: Token | None, accepts: Set[str]) -> str:
     if "TEXT" in accepts:
         return _ANY_VALUE + (" or `)`" if "RPAR" in accepts else "")
-    if "NAME" in accepts and before is not None and before.type == "DOT":
-        return "a function's name"
+    if before is not None and before.type in _BEFORE_A_NAME:
+        return _BEFORE_A_NAME[before.type]
     if "LPAR" in accepts and before is not None:
         return f"`(` after `{before}`"
     words = [word for token, word in _EXPECTED.items() if token in accepts]
@@ -186,5 +196,9 @@ def _token_hint(before: Token | None, found: Token, accepts: Set[str]) -> str:
         return f"a quote inside a text is written \\{before[0]}"
     if found in METHODS:
         return f"functions follow a dot: `.{found}(…)`"
-    meant = close_to(found, ("AND", "OR", "NOT"))
+    return hint_for_sign(found.lower()) or _meant(found, ("AND", "OR", "NOT"))
+
+
+def _meant(word: str, known: tuple[str, ...]) -> str:
+    meant = close_to(word, known)
     return f"did you mean `{meant}`?" if meant else ""

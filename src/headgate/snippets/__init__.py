@@ -27,6 +27,8 @@ class Snippet:
     title: str
     source_type: str
     literal: Callable[[str], str]
+    speaks_http: bool = True
+    has_neutral_paths: bool = False
 
 
 def _double_quoted(text: str) -> str:
@@ -46,18 +48,20 @@ def _single_quoted(text: str) -> str:
 
 
 SNIPPETS = (
-    Snippet("browser", "In every page, in its head", WEBSITE, _double_quoted),
+    Snippet(
+        "browser", "In every page, in its head", WEBSITE, _double_quoted, has_neutral_paths=True
+    ),
     Snippet("npm", "In a page that is bundled", WEBSITE, _double_quoted),
-    Snippet("kotlin", "Android", MOBILE, _double_quoted),
-    Snippet("swift", "iOS", MOBILE, _plain),
+    Snippet("kotlin", "Android", MOBILE, _double_quoted, speaks_http=False),
+    Snippet("swift", "iOS", MOBILE, _plain, speaks_http=False),
     Snippet("react-native", "React Native", MOBILE, _double_quoted),
     Snippet("node", "Node", SERVER, _double_quoted),
     Snippet("python", "Python", SERVER, _double_quoted),
-    Snippet("ruby", "Ruby", SERVER, _double_quoted),
+    Snippet("ruby", "Ruby", SERVER, _double_quoted, speaks_http=False),
     Snippet("go", "Go", SERVER, _double_quoted),
     Snippet("java", "Java", SERVER, _double_quoted),
     Snippet("php", "PHP", SERVER, _single_quoted),
-    Snippet("dotnet", ".NET", SERVER, _double_quoted),
+    Snippet("dotnet", ".NET", SERVER, _double_quoted, speaks_http=False),
     Snippet("http", "Anything that speaks HTTP", SERVER, shlex.quote),
 )
 
@@ -65,7 +69,7 @@ SNIPPETS = (
 def snippet_text(snippet: Snippet, url: str, write_key: str, *, neutral: bool = False) -> str:
     """The lines, filled in. `url` is where pages, apps or servers reach this server: http(s)://host[:port][/path].
 
-    `neutral`: a page loads everything under paths that say nothing of analytics.
+    `neutral`: a page loads everything under paths that say nothing of analytics; for snippets that have them.
     """
     template = files(__package__).joinpath(f"{snippet.name}.txt").read_text()
     values = _values(snippet.literal, url.rstrip("/"), write_key, neutral)
@@ -78,10 +82,11 @@ def _values(
     address = urlsplit(url)
     host = url.partition("://")[2]
     key = quote(write_key, safe="")
-    path = f"/a/{key}/l.js" if neutral else f"/analytics.js/v1/{key}/analytics.min.js"
+    library = f"/a/{key}/l.js" if neutral else f"/analytics.js/v1/{key}/analytics.min.js"
     return {
         "url": literal(url),
         "key": literal(write_key),
+        "path_key": literal(key),
         "host": literal(host),
         "hostname": literal(address.hostname or ""),
         "port": str(address.port or _USUAL_PORTS[address.scheme]),
@@ -90,7 +95,15 @@ def _values(
         "api_host": literal(f"{host}/v1"),
         "api_url": literal(f"{url}/v1"),
         "api": "/a" if neutral else "/v1",
-        "library": literal(path),
+        "library": literal(library),
         "options": "obfuscate: true,\n      " if neutral else "",
         "insecure": "\n  allowInsecureProxy: true," if address.scheme == "http" else "",
+        # These two libraries take the path apart from the host.
+        "origin": literal(f"{address.scheme}://{address.netloc}"),
+        "batch_path": _option(literal, address.path, "/v1/batch"),
+        "import_path": _option(literal, address.path, "/v1/import"),
     }
+
+
+def _option(literal: Callable[[str], str], prefix: str, path: str) -> str:
+    return f", path: {literal(prefix + path)}" if prefix else ""

@@ -49,13 +49,14 @@ def _is_url(text: str) -> bool:
         port_is_fine = url.port != 0
     except ValueError:
         return False
-    is_bare = not url.query and not url.fragment
+    # A password would be shown to everybody who may see the setting, pages included.
+    is_bare = not url.query and not url.fragment and "@" not in url.netloc
     return url.scheme in ("http", "https") and bool(url.hostname) and port_is_fine and is_bare
 
 
 def is_write_key(text: str) -> bool:
-    """Whether a text can authenticate: basic authentication ends it at a colon."""
-    if not 1 <= len(text) <= MAX_WRITE_KEY_CHARS:
+    """Whether a text can authenticate: basic authentication ends it at a colon, browsers tidy dots out of paths."""
+    if not 1 <= len(text) <= MAX_WRITE_KEY_CHARS or text in (".", ".."):
         return False
     return text.isprintable() and " " not in text and ":" not in text
 

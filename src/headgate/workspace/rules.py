@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headgate.workspace import variables
+from headgate.workspace.computations import check_computations, check_limits
 from headgate.workspace.report import Report, listing, suggestion
 from headgate.workspace.table import DEFAULT_METADATA_ID, Catalog
 from headgate.workspace.tree import Path, path_text
@@ -31,8 +32,6 @@ def check_rules(
     for items, name in (
         (sources, "slug"),
         (destinations, "slug"),
-        (audiences, "name"),
-        (traits, "name"),
     ):
         _refuse_repeated(report, f"a {name} of its own", _values(items, name))
     _refuse_repeated(report, "a write key of its own", _write_keys(sources))
@@ -42,6 +41,8 @@ def check_rules(
     _refuse_two_in_a_page(report, destinations)
     _refuse_american_script(report, destinations)
     _check_links_to_destinations(report, [*audiences, *traits], destinations)
+    check_computations(report, audiences, traits)
+    check_limits(report, engage.get("identity") or {})
 
 
 def _items(parent: Mapping[str, Any], path: Path) -> Iterator[Item]:

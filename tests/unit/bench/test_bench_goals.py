@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from bench.figure import Figure
 from bench.goals import Goal
 from bench.table import print_json, print_table

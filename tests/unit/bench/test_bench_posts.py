@@ -4,7 +4,6 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-
 from bench.messages import ID_SLOT, spoken, templates
 from bench.programs.posts import Connection, Requests, Target
 

@@ -315,7 +315,9 @@ def test_without_facts_everything_is_pending(tmp_path: Path) -> None:
             "there is no destination 'heab'; there are: heap",
             id="destination",
         ),
-        pytest.param(Criteria(sources=("shop",)), "--source", "there are: website", id="source"),
+        pytest.param(
+            Criteria(sources=("shop",)), "--source", "there are: engage/heap, website", id="source"
+        ),
         pytest.param(Criteria(types=("buy",)), "--type", "identify", id="type"),
         pytest.param(
             Criteria(reasons=("refusd",)), "--reason", "there are: refused, ", id="reason"

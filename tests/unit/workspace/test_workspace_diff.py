@@ -16,7 +16,7 @@ def base(**keys: Any) -> Document:
     defaults = {
         "sources": [source()],
         "destinations": [destination(deletionApiKey="one")],
-        "engage": {"audiences": [{"name": "A", "definition": "x"}]},
+        "engage": {"audiences": [{"name": "A", "definition": "trait('x') = 1"}]},
     }
     return document(**{**defaults, **keys})
 
@@ -90,14 +90,14 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "engage": {
                 "syncInterval": 60,
                 "identity": {"userId": {"limit": 1}},
-                "audiences": [{"name": "A", "definition": "y"}],
-                "computedTraits": [{"name": "T\n", "definition": "z"}],
+                "audiences": [{"name": "A", "definition": "trait('y') = 1"}],
+                "computedTraits": [{"name": "T\n", "definition": "event('z').count()"}],
             }
         },
         [
             "~ engage: syncInterval 0 → 60",
             "~ engage: identity.userId.limit not set → 1",
-            "~ audience A: definition x → y",
+            "~ audience A: definition trait('x') = 1 → trait('y') = 1",
             '+ computed trait "T\\n"',
         ],
     ),

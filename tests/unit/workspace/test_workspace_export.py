@@ -31,7 +31,9 @@ def test_an_export_is_readable() -> None:
             )
         ],
         retention={"days": 30},
-        engage={"audiences": [{"definition": "d: 1", "name": "A", "wait": False}]},
+        engage={
+            "audiences": [{"definition": "event('d: 1').count() = 1", "name": "A", "wait": False}]
+        },
     )
     assert (
         export(written, CATALOG)
@@ -58,7 +60,7 @@ destinations:
 engage:
   audiences:
     - name: A
-      definition: 'd: 1'
+      definition: 'event(''d: 1'').count() = 1'
 """
     )
 

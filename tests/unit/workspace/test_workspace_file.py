@@ -332,7 +332,7 @@ FILES_REFUSED = {
         " begin each item with a dash",
     ),
     "dangling destination of an audience": (
-        "engage:\n  audiences:\n  - name: A\n    definition: x\n    destinations: [heap]\n",
+        "engage:\n  audiences:\n  - name: A\n    definition: trait('x') = 1\n    destinations: [heap]\n",
         "expected a destination's slug (there is none), found text 'heap',"
         " at engage.audiences[0].destinations[0] (headgate.yaml:5)",
     ),
@@ -345,13 +345,14 @@ FILES_REFUSED = {
         "expected text, found a blank text, at engage.audiences[0].definition (headgate.yaml:1)",
     ),
     "wrong history": (
-        "engage: {audiences: [{name: A, definition: x, includeHistory: always}]}\n",
+        "engage: {audiences: [{name: A, definition: trait('x') = 1, includeHistory: always}]}\n",
         "expected true, false or a duration such as 90 days, found text 'always',"
         " at engage.audiences[0].includeHistory (headgate.yaml:1)",
     ),
     "two traits of one name": (
-        "engage:\n  computedTraits:\n  - {name: A, definition: x}\n  - {name: A, definition: y}\n",
-        "expected a name of its own, found the same as at engage.computedTraits[0].name,"
+        "engage:\n  computedTraits:\n  - {name: A, definition: event('x').count()}\n"
+        "  - {name: A, definition: event('y').count()}\n",
+        "expected a key of its own, found the key a of engage.computedTraits[0],"
         " at engage.computedTraits[1].name (headgate.yaml:4)",
     ),
     "key given twice": (

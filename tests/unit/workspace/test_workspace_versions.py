@@ -190,7 +190,10 @@ def test_a_workspace_has_defaults_throughout() -> None:
     found = workspace(
         sources=[source()],
         destinations=[destination()],
-        engage={"identity": {"email": {}}, "audiences": [{"name": "A", "definition": "x"}]},
+        engage={
+            "identity": {"email": {}},
+            "audiences": [{"name": "A", "definition": "trait('x') = 1"}],
+        },
     )
     assert (found.retention.days, found.retention.max_bytes) == (30, 0)
     assert found.engage == Engage(
@@ -199,7 +202,7 @@ def test_a_workspace_has_defaults_throughout() -> None:
         audiences=(
             Audience(
                 name="A",
-                definition="x",
+                definition="trait('x') = 1",
                 include_history=True,
                 include_anonymous=False,
                 wait=False,

@@ -88,7 +88,10 @@ settings = st.fixed_dictionaries(
         "deletionApiKey": texts | st.just("${KEY}"),
     },
 )
-computations = {"name": names, "definition": names}
+audience_names = st.from_regex(r"Audience [a-z0-9]{1,6}", fullmatch=True)
+trait_names = st.from_regex(r"Trait [a-z0-9]{1,6}", fullmatch=True)
+conditions = st.sampled_from(["event('A').count() >= 1", "trait('plan') = 'pro'"])
+values = st.sampled_from(["event('A').count()", "event('A').last(property('x'))"])
 
 
 @st.composite
@@ -125,18 +128,22 @@ def _destination(slug: str, sources: list[str]) -> st.SearchStrategy[dict[str, A
 
 def _engage(links: st.SearchStrategy[list[str]]) -> st.SearchStrategy[dict[str, Any]]:
     audiences = st.fixed_dictionaries(
-        computations,
+        {"name": audience_names, "definition": conditions},
         optional={
+            "enabled": st.booleans(),
             "includeHistory": st.booleans() | durations,
             "includeAnonymous": st.booleans(),
             "wait": st.booleans(),
             "destinations": links,
         },
     )
-    traits = st.fixed_dictionaries(computations, optional={"destinations": links})
+    traits = st.fixed_dictionaries(
+        {"name": trait_names, "definition": values},
+        optional={"destinations": links, "enabled": st.booleans()},
+    )
     return _optional(
         syncInterval=counts,
-        identity=st.dictionaries(texts, _optional(limit=counts), max_size=2),
+        identity=st.dictionaries(texts, _optional(limit=st.integers(1, 1_000)), max_size=2),
         audiences=st.lists(audiences, max_size=2, unique_by=_name),
         computedTraits=st.lists(traits, max_size=2, unique_by=_name),
     )

@@ -21,14 +21,15 @@ Test = Callable[[Any], bool]
 
 _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {">": gt, ">=": ge, "<": lt, "<=": le}
 _NUMBERS = (int, float)
+_USUAL = 10**15  # below it, numbers are equal exactly when their texts are
 _MOST_COUNTED = 10**9
 
 
 def test_of(tree: TextTested | OneOf | Exists | DateTested) -> Test:
     """What a condition without a right side says of its left side's value."""
     match tree:
-        case TextTested(_, test, texts):
-            return lambda value: values.text_test(value, test, texts)
+        case TextTested():
+            return lambda value: values.text_test(value, tree.test, tree.texts)
         case OneOf(_, among, negated):
             texts_ = frozenset(map(values.scalar_text, among)) - {None}
             return lambda value: (values.scalar_text(value) in texts_) is not negated
@@ -55,11 +56,19 @@ def _equality(comparison: Comparison, literal: Json) -> Test:
     text = values.scalar_text(literal)
     if text is None:
         return lambda value: False
+    equals = _equal_to(literal, text)
     if comparison == "=":
-        return lambda value: (value if type(value) is str else values.scalar_text(value)) == text
+        return equals
+    return lambda value: value is not None and not equals(value)
+
+
+def _equal_to(literal: Json, text: str) -> Test:
+    """Equality by text, which among values of one type, and of numbers of usual size, needs no text."""
+    alike: tuple[type, ...] = (type(literal),)
+    if values.is_number(literal):
+        alike = _NUMBERS if abs(literal) < _USUAL else ()  # type: ignore[arg-type]
     return lambda value: (
-        value is not None
-        and (value if type(value) is str else values.scalar_text(value)) != text
+        value == literal if type(value) in alike else values.scalar_text(value) == text
     )
 
 

@@ -9,14 +9,15 @@ from collections.abc import Callable, Sequence
 from math import fsum
 from typing import Any, Protocol
 
+import msgspec
+
 from headgate.engage.computation import exact
 from headgate.engage.computation.kept import (
     MOST_KEPT,
+    json_text,
     kept,
     number,
     scalar_text,
-    typed_text,
-    value_of_typed_text,
 )
 from headgate.engage.computation.moment import FOREVER
 from headgate.engage.observed import Observed
@@ -219,33 +220,29 @@ class End(_Folded):
 
 
 class Mode(_Folded):
-    """The most frequent value, if it was seen often enough; of several the first by alphabet.
+    """The value seen most often, if often enough; of several the first by alphabet.
 
-    Values of lists count one by one, unless the list is asked for as a whole. The state counts values by
-    their JSON, and holds the first by alphabet when there are too many.
+    Values with the same text are one value, of the JSON type that it was seen with most often, a text
+    before others. The state counts them by their JSON, the first 10,000 of these by alphabet, and how
+    often one was left out. Lists are values only where they are asked for.
     """
 
-    def __init__(self, read: Read, minimum: int, whole: bool) -> None:
+    def __init__(self, read: Read, minimum: int, lists: bool) -> None:
         self._read = read
         self._minimum = minimum
-        self._whole = whole
+        self._lists = lists
 
     def row(self, observed: Observed) -> Row | None:
         value = self._read(observed)
-        if type(value) is list and not self._whole:
-            texts = [text for one in value if (text := _scalar_json(one)) is not None]
-            return [observed.at_ms, texts] if texts else None
-        if type(value) is dict:
+        if value is None or type(value) is dict or (type(value) is list and not self._lists):
             return None
-        text = typed_text(value)
-        return None if text is None else [observed.at_ms, text]
+        return [observed.at_ms, json_text(value)]
 
     def empty(self) -> list[Any]:
         return [{}, 0]
 
     def add(self, state: list[Any], row: Row) -> list[Any]:
-        for text in row[1] if type(row[1]) is list else row[1:2]:
-            self._count(state, text, 1)
+        self._count(state, row[1], 1)
         return state
 
     def join(self, state: list[Any], other: list[Any]) -> list[Any]:
@@ -255,12 +252,15 @@ class Mode(_Folded):
         return state
 
     def result(self, state: list[Any]) -> Any:
-        most = max(state[0].values(), default=0)
-        if most < max(1, self._minimum):
+        variants: dict[str, list[tuple[int, str]]] = {}
+        for text, n in state[0].items():
+            variants.setdefault(_plain_text(text), []).append((-n, text))
+        seen = {plain: -sum(n for n, _ in counts) for plain, counts in variants.items()}
+        most = max(seen.values(), default=0)
+        if most < self._minimum or not most:
             return None
-        candidates = [text for text, n in state[0].items() if n == most]
-        values = [(value_of_typed_text(text), text) for text in candidates]
-        return min(values, key=lambda one: (scalar_text(one[0]) or one[1], one[1]))[0]
+        often = min(plain for plain, n in seen.items() if n == most)
+        return msgspec.json.decode(min(variants[often])[1])
 
     def dropped(self, state: list[Any]) -> int:
         return int(state[1])
@@ -273,7 +273,7 @@ class Mode(_Folded):
 
 
 class Unique(_Folded):
-    """The different values as texts, by alphabet, or how many there are. Values of lists count one by one.
+    """The different values as texts, by alphabet, or how many there are. Lists are no values.
 
     The state is the list, and how often a value was left out: the first 10,000 by alphabet are kept.
     """
@@ -283,19 +283,14 @@ class Unique(_Folded):
         self._counted = counted
 
     def row(self, observed: Observed) -> Row | None:
-        value = self._read(observed)
-        if type(value) is list:
-            texts = [text for one in value if (text := scalar_text(one)) is not None]
-            return [observed.at_ms, texts] if texts else None
-        text = scalar_text(value)
+        text = scalar_text(self._read(observed))
         return None if text is None else [observed.at_ms, text]
 
     def empty(self) -> list[Any]:
         return [[], 0]
 
     def add(self, state: list[Any], row: Row) -> list[Any]:
-        for text in row[1] if type(row[1]) is list else row[1:2]:
-            self._note(state, text)
+        self._note(state, row[1])
         return state
 
     def join(self, state: list[Any], other: list[Any]) -> list[Any]:
@@ -321,8 +316,9 @@ class Unique(_Folded):
             state[1] += 1
 
 
-def _scalar_json(value: Any) -> str | None:
-    return None if type(value) in (list, dict) else typed_text(value)
+def _plain_text(text: str) -> str:
+    """The text of a value that is given as JSON."""
+    return str(msgspec.json.decode(text)) if text.startswith('"') else text
 
 
 def _plain(number_: float) -> float | int:

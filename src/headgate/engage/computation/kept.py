@@ -7,7 +7,9 @@ import msgspec
 
 from headgate.language import values
 
-MOST_KEPT = 10_000  # entries of a leaf, distinct values of a list: Segment's cap for a trait's properties
+MOST_KEPT = (
+    10_000  # entries of a leaf, distinct values of a list: Segment's cap for a trait's properties
+)
 LONGEST_TEXT = 1_023  # characters; more of a value would not reach Heap
 _MOST_SUMMED = 1e300  # beyond it, sums could leave what a float can say
 _INTEGERS = range(-(1 << 63), 1 << 63)
@@ -34,7 +36,7 @@ def storable(value: Value) -> Value:
     return value
 
 
-def number(value: Value) -> float | int | None:
+def number(value: Value) -> Value:
     """A JSON number that can be added up; None for anything else, numeric texts included."""
     kind = type(value)
     if kind is int:
@@ -50,19 +52,12 @@ def scalar_text(value: Value) -> str | None:
     return None if text is None else text[:LONGEST_TEXT]
 
 
-def typed_text(value: Value) -> str | None:
-    """A JSON value as JSON, so that `5` and `'5'` stay apart and `5.0` does not; None for null."""
-    if value is None:
-        return None
+def json_text(value: Value) -> str:
+    """A value as JSON, so that `5` and `'5'` stay apart; 5.0 is 5."""
     value = kept(value)
-    if type(value) is float and value.is_integer() and int(value) in _INTEGERS:
-        value = int(value)
+    if type(value) in (int, float):
+        return values.scalar_text(value) or "null"
     return msgspec.json.encode(value).decode()
-
-
-def value_of_typed_text(text: str) -> Value:
-    """The value that `typed_text` was given."""
-    return msgspec.json.decode(text)
 
 
 def _as_float(value: int) -> float | None:

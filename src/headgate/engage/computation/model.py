@@ -1,6 +1,6 @@
 """A computation as `Program` takes it, and what it comes to."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,7 +11,8 @@ class Computation(msgspec.Struct, frozen=True):
     """A computed trait or an audience.
 
     `history`: whether events from before `created_at_ms` count, or how far back in milliseconds events
-    count at any time. `wait`: a did-not funnel waits until its window has passed.
+    count at any time. `wait`: a did-not funnel waits until its window has passed. Without
+    `include_anonymous`, an audience has only people with an identifier that is more than a device's.
     """
 
     number: int
@@ -21,9 +22,10 @@ class Computation(msgspec.Struct, frozen=True):
     created_at_ms: int
     history: bool | int = True
     wait: bool = False
+    include_anonymous: bool = True
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """A value, and the next instant at which it may change without a message; None: never."""
 
     value: Any

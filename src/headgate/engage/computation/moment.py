@@ -1,8 +1,7 @@
 """What a compiled definition is evaluated against, and what it is made of.
 
 Every part of a definition becomes one function of (moment, event, parent). `event` and `parent` are None
-outside of `where`; inside they are rows (see `leaves/rows.py`), and for conditions that a message answers
-alone, the message itself.
+outside of `where`; inside they are rows (see `leaves/rows.py`).
 """
 
 from collections.abc import Callable
@@ -18,12 +17,13 @@ Finding = tuple[Any, int]  # a value, and the instant until which it holds witho
 class Moment:
     """One profile at one instant. `found` remembers what the computations came to, by number."""
 
-    __slots__ = ("at_ms", "found", "leaves", "traits")
+    __slots__ = ("at_ms", "found", "identifiers", "leaves", "traits")
 
     def __init__(self, profile: Profile, at_ms: int) -> None:
         self.at_ms = at_ms
         self.leaves = profile.leaves
         self.traits = profile.traits
+        self.identifiers = profile.identifiers
         self.found: dict[int, Finding] = {}
 
 

@@ -23,14 +23,6 @@ class OfProfile(NamedTuple):
         raise ValueError(f"{text_of(node)} stands outside of where")
 
 
-class OfMessage(NamedTuple):
-    """In a condition that the message at hand answers."""
-
-    def value_of(self, node: Property | Context) -> Evaluate:
-        read = reader(node)
-        return lambda _now, event, _parent: (read(event), FOREVER)
-
-
 class OfRow:
     """In a condition on kept events. What it asks for becomes a slot of the rows, behind their fold's values.
 

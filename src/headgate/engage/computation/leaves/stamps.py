@@ -21,7 +21,14 @@ class Stamps(Leaf):
     """State: instants in ascending order, and how many were left out."""
 
     def __init__(
-        self, number: int, text: str, name: str, accepts: Accepts | None, *, most: int, reach_ms: int
+        self,
+        number: int,
+        text: str,
+        name: str,
+        accepts: Accepts | None,
+        *,
+        most: int,
+        reach_ms: int,
     ) -> None:
         super().__init__(number, text, name, accepts)
         self._most = most
@@ -74,7 +81,7 @@ class Stamps(Leaf):
         return counted
 
     def compared(self, span: Span, holds: Callable[[int], bool]) -> Evaluate:
-        """Whether the number of events in a window passes a comparison, and until when exactly.
+        """Whether the number of events in a window passes a comparison, and until when.
 
         `holds` answers alike for all numbers from `most` on.
         """
@@ -86,10 +93,17 @@ class Stamps(Leaf):
             if state is None:
                 return nothing
             stamps, at_ms = state[0], now.at_ms
-            entered = bisect_right(stamps, at_ms - near)
+            total = entered = len(stamps)
+            if total and stamps[-1] > at_ms - near:
+                entered = bisect_right(stamps, at_ms - near)
             left = bisect_right(stamps, at_ms - far, 0, entered)
             value = holds(entered - left)
-            return value, _flips_at(stamps, left, entered, span, holds, value)
+            if entered < total:
+                return value, _flips_at(stamps, left, entered, span, holds, value)
+            for leaving in range(left, total):
+                if holds(total - leaving - 1) is not value:
+                    return value, stamps[leaving] + far
+            return value, FOREVER
 
         return compared
 
