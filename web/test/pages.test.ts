@@ -9,7 +9,7 @@ import { assertNoOtherHost, NEUTRAL_PATHS, NOWHERE, REPLACEMENTS, replaced, with
 
 const PUBLISHED = new URL("../node_modules/@segment/analytics-next/", import.meta.url);
 const BUILT = new URL("../../src/headgate/web/", import.meta.url);
-const HEAP_MAX_BYTES = 6 * 1024;
+const HEAP_MAX_BYTES = 3.2 * 1024;
 
 const built = (name: string) => readFileSync(new URL(name, BUILT));
 const published = (name: string) => readFileSync(new URL(`dist/umd/${name}`, PUBLISHED), "utf8");

@@ -18,7 +18,7 @@ from headgate.engage.reader import (
     key_of,
     other_version,
 )
-from headgate.engage.violations import KEPT
+from headgate.engage.violations import KEPT, shown
 from headgate.queries import load_queries, migrate, schema_version
 
 _PACKAGE = "headgate.engage"
@@ -133,7 +133,8 @@ class EngageStore(EngageReader):
             self._db.execute(_SQL["drop_merged"], (profile.id,))
             many = self._db.executemany
             many(_SQL["drop_holder"], [(key_of(one),) for one in profile.identifiers])
-            many(_SQL["forget_violations"], [(one.type, one.value) for one in profile.identifiers])
+            named = [(shown(one.type), shown(one.value)) for one in profile.identifiers]
+            many(_SQL["forget_violations"], named)
             many(_SQL["forget_outbox"], [(user_id,) for user_id in profile.of_type("user_id")])
             self._write_sizes(sizes, at_ms)
         return [profile.id, *ids]

@@ -43,13 +43,17 @@ class Violations:
 
     def add(self, kind: Kind, identifier: Identifier, message_id: str, at_ms: int) -> None:
         """One more."""
-        shown = identifier.value[:_SHOWN_CHARACTERS]
         self.counts[kind] += 1
         self.last.append(
-            Violation(kind, at_ms, message_id, identifier.type[:_SHOWN_CHARACTERS], shown)
+            Violation(kind, at_ms, message_id, shown(identifier.type), shown(identifier.value))
         )
 
     def clear(self) -> None:
         """They are committed."""
         self.counts.clear()
         self.last.clear()
+
+
+def shown(text: str) -> str:
+    """As much of a text as is kept."""
+    return text[:_SHOWN_CHARACTERS]

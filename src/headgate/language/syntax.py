@@ -140,10 +140,10 @@ def _character_hint(character: str) -> str:
 
 
 def _bad_token(text: str, before: Token | None, found: Token, accepts: Set[str]) -> DefinitionError:
-    if before is not None and before.type == "NAME" and before not in _FUNCTIONS:
-        if "LPAR" in accepts:
+    if before is not None and before.type == "NAME":
+        if "LPAR" in accepts and before not in _FUNCTIONS:
             return _bare_word(text, before)
-        if not unit_ms(before):
+        if "LPAR" not in accepts and not unit_ms(before):
             return _no_unit(text, before)
     if found.type == "$END":
         at, shown = len(text.rstrip()), END

@@ -233,7 +233,7 @@ class Mode(_Folded):
         self._lists = lists
 
     def row(self, observed: Observed) -> Row | None:
-        value = self._read(observed)
+        value = kept(self._read(observed))
         if value is None or type(value) is dict or (type(value) is list and not self._lists):
             return None
         return [observed.at_ms, json_text(value)]

@@ -11,6 +11,7 @@ MOST_KEPT = (
     10_000  # entries of a leaf, distinct values of a list: Segment's cap for a trait's properties
 )
 LONGEST_TEXT = 1_023  # characters; more of a value would not reach Heap
+_LARGEST_BYTES = 4_096
 _MOST_SUMMED = 1e300  # beyond it, sums could leave what a float can say
 _INTEGERS = range(-(1 << 63), 1 << 63)
 
@@ -18,9 +19,13 @@ Value = Any
 
 
 def kept(value: Value) -> Value:
-    """The value as leaves keep it: storable, and its text cut at 1,023 characters."""
-    if type(value) is str:
+    """The value as leaves keep it: text cut at 1,023 characters, null for lists and objects over 4 KiB."""
+    kind = type(value)
+    if kind is str:
         return value if len(value) <= LONGEST_TEXT else value[:LONGEST_TEXT]
+    if kind is list or kind is dict:
+        value = storable(value)
+        return value if len(msgspec.msgpack.encode(value)) <= _LARGEST_BYTES else None
     return storable(value)
 
 
@@ -53,8 +58,7 @@ def scalar_text(value: Value) -> str | None:
 
 
 def json_text(value: Value) -> str:
-    """A value as JSON, so that `5` and `'5'` stay apart; 5.0 is 5."""
-    value = kept(value)
+    """A kept value as JSON, so that `5` and `'5'` stay apart; 5.0 is 5."""
     if type(value) in (int, float):
         return values.scalar_text(value) or "null"
     return msgspec.json.encode(value).decode()

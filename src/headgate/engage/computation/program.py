@@ -90,13 +90,9 @@ class Program:
                 touched |= concerned
         return touched
 
-    def matching(self, observed: Observed) -> Numbers:
-        """The leaves that a message is of interest to, as far as the message alone can tell."""
-        return frozenset(
-            leaf.number
-            for leaf in self.leaves.values()
-            if leaf.name == observed.name and (leaf.accepts is None or leaf.accepts(observed))
-        )
+    def events_of(self, leaves: Collection[int]) -> frozenset[str]:
+        """The names of the events that some leaves are made of: what there is to read again for them."""
+        return frozenset(self.leaves[number].name for number in leaves)
 
     def evaluate(self, profile: Profile, numbers: Iterable[int], at_ms: int) -> dict[int, Outcome]:
         """What computations come to at an instant, and until when. The profile stays as it is.

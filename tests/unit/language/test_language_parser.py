@@ -77,7 +77,10 @@ REWRITTEN = {
         "not trait('a') = True and trait('b') = FALSE Or trait('c') = true",
         "NOT (trait('a') = true) AND trait('b') = false OR trait('c') = true",
     ),
-    "as in any case": ("event('E').max(property('x') AS string)", "event('E').max(property('x') as string)"),
+    "as in any case": (
+        "event('E').max(property('x') AS string)",
+        "event('E').max(property('x') as string)",
+    ),
     "space of all kinds": (
         "\n event ( 'E' )\n\t. within(7days) .\u00a0count( )>=1 ",
         "event('E').within(7 days).count() >= 1",
@@ -138,7 +141,8 @@ def test_a_computed_trait_may_have_a_session_window() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"), [("true", True), ("1", 1), ("'true'", "true"), ("-0.5", -0.5), ("1e3", 1000.0)]
+    ("written", "meant"),
+    [("true", True), ("1", 1), ("'true'", "true"), ("-0.5", -0.5), ("1e3", 1000.0)],
 )
 def test_literals_keep_their_type(written: str, meant: object) -> None:
     tree = parse(f"trait('a') = {written}")
@@ -150,11 +154,15 @@ def test_literals_keep_their_type(written: str, meant: object) -> None:
 
 @pytest.mark.parametrize("text", ["event('E').count()", "trait('a')", "5"])
 def test_an_audience_is_a_condition(text: str) -> None:
-    with pytest.raises(DefinitionError, match="expected a condition, which is true or false of a user"):
+    with pytest.raises(
+        DefinitionError, match="expected a condition, which is true or false of a user"
+    ):
         parse_audience(text)
 
 
-@pytest.mark.parametrize("text", ["event('E').count() > 1", "trait('a')", "'a'", "NOT trait('a') = 1"])
+@pytest.mark.parametrize(
+    "text", ["event('E').count() > 1", "trait('a')", "'a'", "NOT trait('a') = 1"]
+)
 def test_a_computed_trait_is_made_of_events(text: str) -> None:
     with pytest.raises(DefinitionError, match="expected a value made of events"):
         parse_trait(text)

@@ -3,21 +3,66 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from language_trees import definitions
 
 from headgate.language.errors import DefinitionError
 from headgate.language.parser import parse
 from headgate.language.printer import text_of
 from headgate.language.tree import Definition
-from trees import definitions
 
 whole = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 WORDS = [
     *("event", "trait", "property", "context", "literal", "where", "sources", "within", "between"),
     *("expires_after", "count", "sum", "mode", "unique", "equals", "contains", "one_of", "exists"),
-    *("before_date", "within_last", "AND", "or", "Not", "ANY", "as", "true", "null", "days", "hour"),
-    *("(", ")", "[", "]", "{", "}", ".", ",", ":", "=", ">=", "!=", "=>", "&&", "5", "-1.5e3", "1e999"),
-    *("'a'", '"b"', "'", '"', "\\", "’", "parent", "exclude", "string", "$", "#", " ", "\n", "\x00"),
+    *(
+        "before_date",
+        "within_last",
+        "AND",
+        "or",
+        "Not",
+        "ANY",
+        "as",
+        "true",
+        "null",
+        "days",
+        "hour",
+    ),
+    *(
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        ".",
+        ",",
+        ":",
+        "=",
+        ">=",
+        "!=",
+        "=>",
+        "&&",
+        "5",
+        "-1.5e3",
+        "1e999",
+    ),
+    *(
+        "'a'",
+        '"b"',
+        "'",
+        '"',
+        "\\",
+        "\u2019",
+        "parent",
+        "exclude",
+        "string",
+        "$",
+        "#",
+        " ",
+        "\n",
+        "\x00",
+    ),
     *("event('a')", ".count()", " >= 1", "trait('x') = 1", "property('p')", ".within(3 days)"),
 ]
 

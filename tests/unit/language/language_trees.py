@@ -6,6 +6,7 @@
 from hypothesis import strategies as st
 
 from headgate.language.durations import LONGEST_MS, LONGEST_SESSION_MS, SHORTEST_SESSION_MS
+from headgate.language.functions import REDUCERS
 from headgate.language.paths import steps_of
 from headgate.language.tree import (
     And,
@@ -24,7 +25,9 @@ from headgate.language.tree import (
     OneOf,
     Or,
     Property,
+    ReadAs,
     Reduced,
+    Reducer,
     Scalar,
     Session,
     TextTested,
@@ -35,7 +38,9 @@ from headgate.language.tree import (
 
 MOST_LEVELS = 2
 
-odd_texts = st.sampled_from(["'", '"', "\\", "\\.", "\\\\.", "a\\", "\n", "\u00a0", "\U000e0001", "é😀"])
+odd_texts = st.sampled_from(
+    ["'", '"', "\\", "\\.", "\\\\.", "a\\", "\n", "\u00a0", "\U000e0001", "é😀"]
+)
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8) | odd_texts
 paths = (texts | st.sampled_from(["a.b", "a\\.b", "a\\\\.b"])).filter(
     lambda path: not {"", "$"} & set(steps_of(path))
@@ -48,6 +53,8 @@ numbers = (
 values: st.SearchStrategy[Json] = texts | st.just("") | numbers | st.booleans()
 spans_ms = st.integers(1, LONGEST_MS) | st.sampled_from([1000, 86_400_000, 3_600_000])
 instants = st.datetimes().map(lambda moment: moment.isoformat(timespec="milliseconds") + "Z")
+orders: st.SearchStrategy[ReadAs] = st.sampled_from(["", "number", "string"])
+kinds: st.SearchStrategy[ReadAs] = st.sampled_from(["", "string", "number", "array"])
 literals = values.map(Literal_)
 traits = paths.map(Trait)
 own_values = paths.map(Property) | paths.map(Context)
@@ -76,14 +83,19 @@ def conditions(level: int) -> st.SearchStrategy[Condition]:
 def comparisons(draw: st.DrawFn, level: int) -> Condition:
     left = draw(compared_values(level))
     if isinstance(left, Reduced):
-        return draw(tests_of_number(left) if left.read_as != "string" else tests_of_any(left, level))
+        return draw(
+            tests_of_number(left) if left.read_as != "string" else tests_of_any(left, level)
+        )
     return draw(tests_of_any(left, level) | tests_of_value(left, level))
 
 
 def compared_values(level: int) -> st.SearchStrategy[Scalar]:
     """What may stand on the left."""
     events_values = reduced(level, windows(level)).filter(
-        lambda one: (one.reducer != "unique" or one.counted) and one.reducer not in ("mode", "first", "last")
+        lambda one: (
+            (one.reducer != "unique" or one.counted)
+            and one.reducer not in ("mode", "first", "last")
+        )
     )
     return events_values | traits | (_of_event(level) if level else traits)
 
@@ -101,7 +113,7 @@ def tests_of_number(left: Reduced) -> st.SearchStrategy[Condition]:
 
 def tests_of_any(left: Scalar, level: int) -> st.SearchStrategy[Condition]:
     one, flag = st.just(left), st.booleans()
-    right = literals | traits
+    right: st.SearchStrategy[Scalar] = literals | traits
     if level and not isinstance(left, Reduced):
         right = right | paths.map(Property)
     listed = st.lists(values, min_size=1, max_size=3).map(tuple)
@@ -128,17 +140,14 @@ def tests_of_value(left: Scalar, level: int) -> st.SearchStrategy[Condition]:
 @st.composite
 def reduced(draw: st.DrawFn, level: int, window: st.SearchStrategy[Window]) -> Reduced:
     found = draw(events(level, window))
-    reducer = draw(
-        st.sampled_from(["count", "sum", "avg", "min", "max", "mode", "first", "last", "unique"])
-    )
+    reducer: Reducer = draw(st.sampled_from(REDUCERS))
     if reducer == "count":
         return Reduced(found, "count")
     of = draw(own_values)
     if reducer in ("min", "max"):
-        return Reduced(found, reducer, of, draw(st.sampled_from(["", "number", "string"])))
+        return Reduced(found, reducer, of, draw(orders))
     if reducer == "mode":
-        read_as = draw(st.sampled_from(["", "string", "number", "array"]))
-        return Reduced(found, "mode", of, read_as, draw(st.integers(1, 9)))
+        return Reduced(found, "mode", of, draw(kinds), draw(st.integers(1, 9)))
     return Reduced(found, reducer, of, counted=reducer == "unique" and draw(st.booleans()))
 
 
@@ -146,9 +155,7 @@ def reduced(draw: st.DrawFn, level: int, window: st.SearchStrategy[Window]) -> R
 def events(draw: st.DrawFn, level: int, window: st.SearchStrategy[Window]) -> Events:
     deeper = conditions(level + 1) if level < MOST_LEVELS else st.none()
     sources = st.lists(texts, max_size=2).map(tuple)
-    return Events(
-        draw(texts), draw(st.none() | deeper), draw(st.none() | window), draw(sources)
-    )
+    return Events(draw(texts), draw(st.none() | deeper), draw(st.none() | window), draw(sources))
 
 
 @st.composite
@@ -156,8 +163,10 @@ def windows(draw: st.DrawFn, level: int) -> Window:
     of_parent = level > 0
     if draw(st.booleans()):
         return Within(draw(spans_ms), of_parent)
-    ends = draw(st.lists(spans_ms, min_size=2, max_size=2, unique=True).map(sorted))
-    return Between(*ends, of_parent)
+    from_ms, to_ms = sorted(draw(st.lists(spans_ms, min_size=2, max_size=2, unique=True)))
+    return Between(from_ms, to_ms, of_parent)
 
 
-sessions: st.SearchStrategy[Window] = st.integers(SHORTEST_SESSION_MS, LONGEST_SESSION_MS).map(Session)
+sessions: st.SearchStrategy[Window] = st.integers(SHORTEST_SESSION_MS, LONGEST_SESSION_MS).map(
+    Session
+)
