@@ -1,4 +1,4 @@
-"""The mapping alone: decoded messages in, what Heap is to store out, one core."""
+"""The mapping alone: decoded messages in, what Heap is to store out. Seconds are the processor's."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -31,13 +31,13 @@ def figures(scale: Scale, _: Path) -> Iterator[Figure]:
     beside = (
         f"{yardsticks.SEGMENT_PACKAGE} (npm) is not installed, {why}"
         if segment is None
-        else f"{yardsticks.SEGMENT_PACKAGE} (npm): {segment.per_second:,.0f}/s"
+        else f"{yardsticks.SEGMENT_PACKAGE} (npm): {segment.per_cpu_second:,.0f}/s"
     )
     yield Figure(
         what="map_message, one core",
         value=f"{rate:,.0f} messages/s of {messages.mean_bytes(sample):,.0f} bytes",
         beside=beside,
-        ratio=None if segment is None else rate / segment.per_second,
+        ratio=None if segment is None else rate / segment.per_cpu_second,
         cpu_s_per_million=1e6 / rate,
         measured=rate,
         goal=goals.MAPPING,

@@ -65,15 +65,20 @@ class SegmentRun(msgspec.Struct, rename="camel", frozen=True):
 
     @property
     def per_second(self) -> float:
-        """Messages mapped, or delivered, per second."""
+        """Messages per second that passed."""
         return self.messages / self.seconds
+
+    @property
+    def per_cpu_second(self) -> float:
+        """Messages per second of a processor's time."""
+        return self.messages / self.cpu_seconds
 
 
 @contextmanager
-def bare_uvicorn() -> Iterator[int]:
-    """The port of a uvicorn that answers every request with success and does nothing else."""
-    with program("bare", core=GATEWAY_CORE) as (_, port):
-        yield port
+def bare_uvicorn() -> Iterator[tuple[int, int]]:
+    """(process id, port) of a uvicorn that answers every request with success and does nothing else."""
+    with program("bare", core=GATEWAY_CORE) as (pid, port):
+        yield pid, port
 
 
 @contextmanager
@@ -84,8 +89,8 @@ def plain_file(path: Path) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def nginx(directory: Path) -> Iterator[int | None]:
-    """The port of an nginx that answers every request with success; None when it is not installed."""
+def nginx(directory: Path) -> Iterator[tuple[int, int] | None]:
+    """(process id, port) of an nginx that answers every request with success; None when there is none."""
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is None:
         yield None
@@ -94,9 +99,9 @@ def nginx(directory: Path) -> Iterator[int | None]:
     port = _free_port()
     config = directory / "nginx.conf"
     config.write_text(_NGINX.format(directory=directory, port=port))
-    with command([found, "-c", str(config), "-p", str(directory)], GATEWAY_CORE):
+    with command([found, "-c", str(config), "-p", str(directory)], GATEWAY_CORE) as process:
         _wait_for(port)
-        yield port
+        yield process.pid, port
 
 
 def segment(

@@ -28,7 +28,7 @@ class Retired(msgspec.Struct, tag=True, array_like=True):
     first_seq: int
 
 
-Subject = Literal["workspace", "privacy", "replays"]
+Subject = Literal["workspace", "privacy", "replays", "engage"]
 
 
 class Look(msgspec.Struct, tag=True, array_like=True):

@@ -35,7 +35,7 @@ class Use(msgspec.Struct, tag_field="ask", tag="use", forbid_unknown_fields=True
 class Look(msgspec.Struct, tag_field="ask", tag="look", forbid_unknown_fields=True):
     """What a command asks: something else was changed on disk, use it."""
 
-    at: Literal["privacy", "replays"]
+    at: Literal["privacy", "replays", "engage"]
 
 
 Poke = Check | Use | Look

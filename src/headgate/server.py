@@ -305,6 +305,8 @@ class _Gateway:
             return await self._use_newest()
         if poke.at == "privacy":
             return await self._use_privacy()
+        if poke.at == "engage":
+            return Reply(await self._engaging.look("engage"))
         return Reply(await self._worker.look(poke.at))
 
     async def _check(self, document: Document) -> Reply:

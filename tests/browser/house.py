@@ -25,6 +25,7 @@ sources:
   - {{slug: old, type: website, writeKeys: [wk_old]}}
   - {{slug: cloud, type: website, writeKeys: [wk_cloud]}}
   - {{slug: moving, type: website, writeKeys: [wk_moving]}}
+  - {{slug: odd, type: website, writeKeys: ["{odd_key}"]}}
 destinations:
   - slug: current
     {common}
@@ -78,7 +79,13 @@ destinations:
     sourceId: moving
     connectionMode: device
     settings: {{appId: "1009", apiBaseUrl: "{heap}", scriptHost: "{host}"}}
+  - slug: odd
+    {common}
+    sourceId: odd
+    connectionMode: device
+    settings: {{appId: "1010", apiBaseUrl: "{heap}", scriptHost: "{host}"}}
 """
+ODD_KEY = "k//..?#%2Fé&<b>"
 LIBRARY = {"segment_library": "analytics.js"}
 BROWSER_SNIPPET = next(one for one in SNIPPETS if one.name == "browser")
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
@@ -187,7 +194,11 @@ def opened_house(directory: Path) -> Iterator[House]:
         host = heap.url.removeprefix("http://")
         closed = free_port()
         text = WORKSPACE.format(
-            heap=heap.url, host=host, closed=closed, common="name: Heap\n    metadataId: heap"
+            heap=heap.url,
+            host=host,
+            closed=closed,
+            odd_key=ODD_KEY,
+            common="name: Heap\n    metadataId: heap",
         )
         config = directory / "headgate.yaml"
         config.write_text(text)

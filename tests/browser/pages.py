@@ -202,6 +202,11 @@ class Visitor:
             lambda: f"{url}; {[request.url for request in self.requests]}",
         )
 
+    async def until_asked_of(self, hosts: set[str]) -> None:
+        """Waits until pages have asked all of these for something, and nobody else."""
+        await until(lambda: self.hosts >= hosts, lambda: f"{hosts}; {self.hosts}")
+        assert self.hosts == hosts
+
     @property
     def hosts(self) -> set[str]:
         """Every host and port that was asked for anything."""

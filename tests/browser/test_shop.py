@@ -68,7 +68,7 @@ async def test_the_command_beneath_a_call_tells_its_story(demo: Child, data_dir:
         page = await opened(demo, shopper)
         await page.click(".card:nth-child(3) .add")
         line = await page.locator("#calls .stored:not([hidden]) code").text_content()
-    message_id = str(line).removeprefix("headgate trace ")
+    message_id = str(line).removeprefix(".venv/bin/headgate trace ")
 
     def decided() -> str:
         said = run("trace", message_id, "--json", "--data-dir", data_dir).stdout
@@ -90,9 +90,47 @@ async def test_a_blocked_heap_is_shown_as_blocked(demo: Child) -> None:
         )
 
 
+async def test_the_shop_has_other_names_too(demo: Child) -> None:
+    """Opened as localhost it is a page of another origin than the sandbox that its settings name."""
+    async with chromium() as browser, visitor(browser) as shopper:
+        page = await shopper.open(address_of(demo).replace("127.0.0.1", "localhost"))
+        await page.wait_for_selector("body[data-ready]")
+        assert await page.locator("#state").text_content() == "Heap is in the page"
+        await page.click(".card:nth-child(3) .add")
+        await told(page, 'heap.track("Product Added", { "product_id": "p-3"')
+
+
+async def test_a_blank_name_signs_nobody_in_or_out(demo: Child) -> None:
+    """No call is made of it."""
+    async with chromium() as browser, visitor(browser) as shopper:
+        page = await opened(demo, shopper)
+        await page.fill("#name", "   ")
+        await page.click("#sign")
+        assert await page.locator("#calls li").count() == 0
+        assert await page.locator("#who").text_content() == "Not signed in"
+
+
+async def test_on_a_narrow_screen_the_panel_folds(demo: Child) -> None:
+    """It lies over the shop otherwise."""
+    async with chromium() as browser, visitor(browser) as shopper:
+        page = await opened(demo, shopper)
+        await page.set_viewport_size({"width": 360, "height": 720})
+        await page.click(".card:nth-child(1) .view")
+        await told(page, 'heap.track("Product Viewed"')
+        await page.click("#fold")
+        assert not await page.locator("#calls").is_visible()
+        await page.click("#fold")
+        assert await page.locator("#calls").is_visible()
+
+
+def address_of(demo: Child) -> str:
+    """What the demo prints."""
+    return demo.says(r"A shop in device mode +(http://\S+)")[1]
+
+
 async def opened(demo: Child, shopper: Visitor) -> Page:
     """The shop, once analytics.js and Heap are ready, at the address that the demo prints."""
-    page = await shopper.open(demo.says(r"A shop in device mode +(http://\S+)")[1])
+    page = await shopper.open(address_of(demo))
     await page.wait_for_selector("body[data-ready]")
     return page
 

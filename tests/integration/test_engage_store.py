@@ -272,6 +272,7 @@ def test_only_the_last_violations_are_kept(store: EngageStore) -> None:
     store.commit(batch(violations=all_of_them[: KEPT - 1]))
     store.commit(batch(violations=all_of_them[KEPT - 1 :]))
     assert store.violations() == all_of_them[: -KEPT - 1 : -1]
+    assert len(everything(store)["violation"]) == KEPT
 
 
 def test_assigned_profiles_go_when_history_has_them(store: EngageStore) -> None:

@@ -5,7 +5,7 @@ engine works by it.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -46,6 +46,19 @@ class Planning:
         for key in change.refused:
             log.error("the key %s was used by another computation before; choose another", key)
         self._record(known, [self._connected(record) for record in change.records])
+        return self._plan()
+
+    def resync(self, keys: Collection[str]) -> Plan:
+        """The plan by which destinations are told again of these computations' members and values."""
+        known = records_of(self._store.computations())
+        now_ms = self._clock.now_ms()
+        again = [
+            msgspec.structs.replace(record, again_before_ms=now_ms)
+            if record.key in keys
+            else record
+            for record in known
+        ]
+        self._record(known, again)
         return self._plan()
 
     def ready(self) -> Plan | None:

@@ -32,6 +32,7 @@ from headgate.engage.engine import Engine
 from headgate.engage.handover import Handover
 from headgate.engage.planning import Planning
 from headgate.engage.reader import OtherStore
+from headgate.engage.requests import Requests
 from headgate.engage.store import EngageStore
 from headgate.eventlog.segments import NewerLog
 from headgate.eventlog.sqlite import sqlite_reader
@@ -85,6 +86,8 @@ class _Engage:
         self._engine = Engine(event_log=event_log, store=self._store, clock=self._clock)
         self._planning = Planning(self._store, CATALOG, self._clock, event_log.last_seq)
         self._use_workspace()
+        self._requests = Requests(self._data_dir)
+        self._take_up_requests()
         self._channel = Channel(line, self._received, self._hung_up)
         self._handover = Handover(self._store, self._channel, self._clock)
         self._channel.send(Ready())
@@ -140,9 +143,18 @@ class _Engage:
         try:
             if asked.at == "workspace":
                 self._use_workspace()
+            elif asked.at == "engage":
+                self._take_up_requests()
         except (WorkspaceError, sqlite3.Error) as error:
             return str(error)
         return ""
+
+    def _take_up_requests(self) -> None:
+        """Computations of which destinations are to be told again."""
+        asked = self._requests.waiting()
+        if asked:
+            self._engine.use(self._planning.resync(set(asked.values())))
+            self._requests.done(asked)
 
     def _use_workspace(self) -> None:
         self._engine.use(self._planning.by(self._versions.newest().workspace))

@@ -55,9 +55,10 @@ def _due(profile: Profile, user_id: str, told: Sequence[Told]) -> list[Told]:
 
 
 def _is_due(told: Told, value: Any, last: Sent | None) -> bool:
+    is_worth = value is True if told.is_audience else not is_empty(value)
     if last is None:
-        return value is True if told.is_audience else not is_empty(value)
-    return last.at_ms < told.again_before_ms or not same(value, last.value)
+        return is_worth
+    return not same(value, last.value) or (last.at_ms < told.again_before_ms and is_worth)
 
 
 def _name(told: Told) -> str:

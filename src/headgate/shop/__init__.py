@@ -50,9 +50,11 @@ def _page(gateway_url: str) -> _Answering:
 
     async def answer(request: Request) -> Response:
         nonce = secrets.token_urlsafe(16)
+        # The demo's settings name this host, whatever name the page was opened under.
+        heap_url = f"http://127.0.0.1:{request.url.port}"
         policy = (
-            f"default-src 'none'; script-src 'nonce-{nonce}' 'self' {gateway_url}; "
-            f"connect-src 'self' {gateway_url}; style-src 'self'; img-src 'self'; "
+            f"default-src 'none'; script-src 'nonce-{nonce}' 'self' {heap_url} {gateway_url}; "
+            f"connect-src 'self' {heap_url} {gateway_url}; style-src 'self'; img-src 'self'; "
             "base-uri 'none'; form-action 'none'"
         )
         page = text.replace("<script>", f'<script nonce="{nonce}">')

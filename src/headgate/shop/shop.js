@@ -38,7 +38,7 @@ async function call(method, ...args) {
 function showStored(row, messageId) {
   const line = row.querySelector(".stored");
   line.hidden = false;
-  line.querySelector("code").textContent = `headgate trace ${messageId}`;
+  line.querySelector("code").textContent = `.venv/bin/headgate trace ${messageId}`;
 }
 
 /** Puts what Heap was told beneath the call that made it. */
@@ -136,7 +136,9 @@ function itemOf(product) {
 
 function signInOrOut(submitted) {
   submitted.preventDefault();
-  visitor = visitor ? null : find("name").value.trim();
+  const name = find("name").value.trim();
+  if (!visitor && !name) return;
+  visitor = visitor ? null : name;
   if (visitor) {
     const id = visitor.toLowerCase().replace(/\s+/g, "-");
     call("identify", `shop-${id}`, { name: visitor, plan: { name: "green", since: new Date() } });
@@ -148,7 +150,15 @@ function signInOrOut(submitted) {
   find("sign").textContent = visitor ? "Sign out" : "Sign in";
 }
 
+/** On a narrow screen the panel lies over the shop. */
+function fold() {
+  const isFolded = find("live").classList.toggle("folded");
+  find("fold").textContent = isFolded ? "Unfold" : "Fold";
+  find("fold").ariaExpanded = String(!isFolded);
+}
+
 showProducts();
+find("fold").onclick = fold;
 find("order").onclick = order;
 find("visitor").onsubmit = signInOrOut;
 const following = follow();

@@ -114,6 +114,29 @@ def test_who_is_to_be_evaluated_whole_is_told(store: EngageStore) -> None:
     assert working.is_gone(2)
     take(working, [about(6, user("bob"), email("bob@b"))])
     assert list(working.reshaped) == [1, 3]
+    take(working, [about(7, user("eve")), about(8, user("eve"), anonymous("y"))])
+    take(working, [about(9, email("z@z")), about(10, user("eve"), email("z@z"))])
+    assert list(working.reshaped) == [1, 3, 4]
+
+
+def test_merges_upon_merges_in_one_batch_lead_to_who_is_left(store: EngageStore) -> None:
+    """Every number that ever was leads there."""
+    working = directory(store)
+    take(working, [about(1, user("ann")), about(2, anonymous("x")), about(3, email("ann@a"))])
+    take(working, [about(4, email("ann@a"), anonymous("x")), about(5, user("ann"), anonymous("x"))])
+    commit(store, working)
+    assert store.merged() == {2: 1, 3: 1}
+
+
+def test_what_changes_after_an_evaluation_is_stored(store: EngageStore) -> None:
+    """Once it is told."""
+    working = directory(store)
+    ann = one(working, user("ann"))
+    working.evaluated(ann, None, 0)
+    ann.values[1] = True
+    working.changed(ann)
+    commit(store, working)
+    assert store.find(user("ann")) == ann
 
 
 def test_who_went_into_another_one_does_not_come_back(store: EngageStore) -> None:
@@ -262,3 +285,6 @@ def test_memory_is_bounded_by_count_and_by_bytes(store: EngageStore) -> None:
     one(working, user("u9")).traits["t"] = [Write(1, 2, "m", "x" * 9_990)]
     commit(store, working)
     assert [n for n in range(10) if working.holder(user(f"u{n}"))] == []
+    one(working, user("u1"))
+    commit(store, working)
+    assert working.holder(user("u1"))

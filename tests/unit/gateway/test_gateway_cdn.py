@@ -2,6 +2,7 @@
 
 import gzip
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from cdn_requests import Asked, cdn_of, get
@@ -57,6 +58,7 @@ def test_the_licence_of_the_library_is_where_its_files_are(cdn: Cdn) -> None:
     """The banner of the library names this path."""
     licence = get(cdn, "/analytics-next/bundles/LICENSE.md")
     assert b"The MIT License" in licence.body
+    assert licence.headers["cache-control"] == SHORTLY, "its name has no version"
     assert b"/analytics-next/bundles/LICENSE.md" in get(cdn, "/a/wk_website/l.js").body[:300]
 
 
@@ -121,6 +123,17 @@ def test_keys_are_found_as_pages_write_them(cdn: Cdn, key: str) -> None:
     """As they are, or with the escapes that an address needs."""
     assert get(cdn, f"/v1/projects/{key}/settings").status == 200
     assert get(cdn, f"/analytics.js/v1/{key}/analytics.min.js").status == 200
+
+
+@pytest.mark.parametrize(
+    "key", ["k?y", "k#y", "x//y", "k\\y", "k%2Fy", "k/y", "..y", "é", "a/settings"]
+)
+@pytest.mark.parametrize("path", ["/v1/projects/{}/settings", "/a/{}/s"])
+def test_every_key_is_found_as_a_snippet_writes_it(key: str, path: str) -> None:
+    """With the escapes of an address, whatever other keys there are."""
+    cdn = cdn_of(factories.source(write_keys=(key, "k%2Fy", "k/y", "x/y")))
+    settings = get(cdn, path.format(quote(key, safe=""))).json
+    assert settings["integrations"]["Segment.io"]["apiKey"] == key
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ CANONICAL = [
     "event('Order Completed').within(30 days).count() >= 1",
     "event('E').where(property('price') >= 100 AND context('page.url').contains('shoes')).count() = 0",
     "event('E').where(property('a') = 1 OR NOT (trait('b').exists())).sources(exclude: ['web']).count() >= 1",
+    "event('E').within(3650 days).count() >= 1",
     "event('E').between(30 days, 90 days).sum(property('total')) < 5.5",
     "event('A').where(NOT (event('B').within(parent: 7 days).count() >= 1)).count() >= 1",
     "event('A').where(event('B').between(parent: 1 day, 7 days).count() >= 1).count() >= 1",

@@ -179,6 +179,11 @@ SETTINGS_REFUSED = {
         "expected an http or https URL, found text 'heapanalytics.com',"
         " at destinations[0].settings.apiBaseUrl (headgate.yaml:6)",
     ),
+    "URL with a password": (
+        "{appId: 1, apiBaseUrl: 'https://user:password@heap.example'}",
+        "expected an http or https URL, found text 'https://user:password@heap.example',"
+        " at destinations[0].settings.apiBaseUrl (headgate.yaml:6)",
+    ),
     "host with scheme": (
         "{appId: 1, scriptHost: 'https://cdn.example.com/x'}",
         "expected a host name, found text 'https://cdn.example.com/x',"
@@ -252,6 +257,11 @@ FILES_REFUSED = {
         "sources:\n  - slug: website\n    writeKeys:\n      - ok\n      - wk website\n",
         "expected a write key (1 to 128 printable characters without space or colon),"
         " found text 'wk website', at sources[0].writeKeys[1] (headgate.yaml:5)",
+    ),
+    "write key that is a step up in a path": (
+        "sources: [{slug: website, writeKeys: ['..']}]",
+        "expected a write key (1 to 128 printable characters without space or colon),"
+        " found text '..', at sources[0].writeKeys[0] (headgate.yaml:1)",
     ),
     "write key with a colon": (
         "sources: [{slug: website, writeKeys: ['a:b']}]",

@@ -7,11 +7,9 @@ import msgspec
 
 from headgate.language import values
 
-MOST_KEPT = (
-    10_000  # entries of a leaf, distinct values of a list: Segment's cap for a trait's properties
-)
+MOST_KEPT = 10_000  # entries of a leaf, values of a list: Segment's cap for a trait's properties
 LONGEST_TEXT = 1_023  # characters; more of a value would not reach Heap
-_LARGEST_BYTES = 4_096
+_LARGEST_BYTES = 4_096  # of a list or an object
 _MOST_SUMMED = 1e300  # beyond it, sums could leave what a float can say
 _INTEGERS = range(-(1 << 63), 1 << 63)
 

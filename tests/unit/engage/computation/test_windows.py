@@ -72,6 +72,13 @@ def test_a_count_expires_with_the_nth_newest_event_whatever_order_they_arrive_in
     assert user.outcome(T0 + 9 * DAY).until_ms == T0 + 17 * DAY
 
 
+def test_a_count_that_cannot_change_with_the_next_event_to_leave_is_settled_for_longer() -> None:
+    """Compared with a text, so that all events are kept: three leave before two are left."""
+    user = User(program("event('Order').within(10 days).count() = '2'"))
+    user.does(*(event(T0 + day * DAY, received_at_ms=T0 + 5 * DAY) for day in range(5)))
+    assert user.outcome(T0 + 5 * DAY) == Outcome(False, T0 + 12 * DAY)
+
+
 @pytest.mark.parametrize(
     ("definition", "changes"),
     [
@@ -120,15 +127,21 @@ def test_a_window_that_begins_after_the_look_back_ends_is_empty() -> None:
 def test_a_session_lasts_while_gaps_stay_within_its_limit(history: Any) -> None:
     """Events at 0, 30, 60 and 91 minutes: the last gap is one minute too long."""
     running = program("event('Order').expires_after(30 minutes).count()", history=history)
-    minutes = (0, 30, 60, 91)
-    user = User(running).does(*(event(T0 + minute * MINUTE) for minute in minutes))
-    last = T0 + 91 * MINUTE
-    assert user.value(last) == 1
-    assert user.value(last + 30 * MINUTE - 1) == 1
-    assert user.value(last + 30 * MINUTE) == 0
-    assert (
-        User(running).does(*(event(T0 + m * MINUTE) for m in (0, 30, 60))).value(last - MINUTE) == 0
+    user = User(running).does(*(event(T0 + minute * MINUTE) for minute in (0, 30, 60)))
+    assert user.value(T0 + 60 * MINUTE) == 3
+    assert user.value(T0 + 90 * MINUTE - 1) == 3
+    assert user.value(T0 + 90 * MINUTE) == 0
+    assert user.does(event(T0 + 91 * MINUTE)).value(T0 + 91 * MINUTE) == 1
+
+
+@pytest.mark.parametrize("minutes", [(30, 0), (60, 0, 30), (0, 60, 30)])
+def test_a_session_is_the_same_in_any_order_of_arrival(minutes: tuple[int, ...]) -> None:
+    now = T0 + 60 * MINUTE
+    user = User(program("event('Order').expires_after(30 minutes).count()"))
+    user.does(
+        *(event(now + (minute - max(minutes)) * MINUTE, received_at_ms=now) for minute in minutes)
     )
+    assert user.value(now) == len(minutes)
 
 
 @pytest.mark.parametrize("history", [True, 30 * DAY])

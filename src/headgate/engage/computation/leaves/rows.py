@@ -17,7 +17,7 @@ from headgate.engage.computation.moment import FOREVER, Evaluate, Finding, Momen
 from headgate.engage.computation.spans import Behind, Span
 from headgate.engage.observed import Observed
 
-MOST_TRIED = 1_000  # rows with conditions: each may have to be tried against each that follows it
+MOST_TRIED = 500  # rows with conditions: each may have to be tried against each that follows it
 
 _instant = itemgetter(0)
 _NO_ROWS: list[Row] = []
