@@ -19,6 +19,7 @@ from headgate.gateway.answers import SUCCESS, try_again
 from headgate.snippets import SNIPPETS, snippet_text
 from processes import run
 
+pytest_plugins = ["house_fixtures"]
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session")]
 
 WEB = Path(__file__).parents[2] / "web"

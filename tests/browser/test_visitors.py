@@ -13,6 +13,7 @@ from house import LIBRARY, House
 from pages import CHROMIUM, FLAGS, Visitor, needs_chromium, until, visitor
 from playwright.async_api import async_playwright
 
+pytest_plugins = ["house_fixtures"]
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="session")]
 
 HEAPS_HOST = "https://cdn.us.heap-api.com/**"

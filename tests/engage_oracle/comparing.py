@@ -3,6 +3,7 @@
 Every comparison answers true or false; nothing is unknown. A missing value and null are the same, None.
 """
 
+import json
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -61,10 +62,16 @@ def compared(left: Any, comparison: Comparison, right: Any) -> bool:
 
 
 def text_tested(left: Any, test: TextTest, texts: tuple[str, ...]) -> bool:
-    """A text that contains, starts or ends with one of `texts`; `omits` is the opposite of `contains`."""
+    """What contains, starts or ends with one of `texts`; `omits` is the opposite of `contains`.
+
+    A number or flag is looked at as its text, an array or object as its compact JSON.
+    """
     if test == "omits":
         return not text_tested(left, "contains", texts)
-    if not isinstance(left, str):
+    if isinstance(left, list | dict):
+        left = json.dumps(left, ensure_ascii=False, separators=(",", ":"))
+    left = scalar_text(left)
+    if left is None:
         return False
     if test == "contains":
         return any(text in left for text in texts)

@@ -91,7 +91,10 @@ class Running:
         profile = self._store.find(identifiers[0])
         assert profile is not None
         assert set(profile.identifiers) == set(identifiers)
-        return {key: profile.values.get(number) for key, number in self._numbers.items()}
+        return {
+            key: profile.value(number, is_audience=number in self._plan.audiences)
+            for key, number in self._numbers.items()
+        }
 
     def sizes(self) -> dict[str, int]:
         """The counted members of every computation."""

@@ -48,9 +48,9 @@ class Profile(msgspec.Struct, array_like=True, gc=False):
     """A person, as far as known.
 
     `leaves`: what was kept of the events, by number of the leaf (`computation/`). `values`: what every
-    computation came to, by its number. `sent`: by userId, then by "computation/destination". `is_known`:
-    there is a userId, as counted last. `untold_since_ms`: since when destinations are to be told something
-    at the next sync, 0 when there is nothing.
+    computation came to, by its number; null, and false of an audience, are left out. `sent`: by userId,
+    then by "computation/destination". `is_known`: there is a userId, as counted last. `untold_since_ms`:
+    since when destinations are to be told something at the next sync, 0 when there is nothing.
     """
 
     id: int
@@ -63,6 +63,17 @@ class Profile(msgspec.Struct, array_like=True, gc=False):
     sent: dict[str, dict[str, Sent]] = {}
     is_known: bool = False
     untold_since_ms: int = 0
+
+    def value(self, number: int, *, is_audience: bool) -> Json | list[Json]:
+        """What a computation came to."""
+        return self.values.get(number, False if is_audience else None)
+
+    def set_value(self, number: int, value: Json | list[Json], *, is_audience: bool) -> None:
+        """Keeps what a computation came to."""
+        if value is None or (is_audience and value is False):
+            self.values.pop(number, None)
+        else:
+            self.values[number] = value
 
     def of_type(self, type_: str) -> list[str]:
         """The values of one type of identifier, in the order they were attached."""

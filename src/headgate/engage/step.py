@@ -36,7 +36,8 @@ class Step:
     def take(self, profile: Profile, observed: Observed) -> None:
         """The profile's computations see the message."""
         numbers = self._plan.program.take(profile, observed)
-        self._directory.changed(profile)
+        if numbers or observed.traits:
+            self._directory.changed(profile)
         if numbers:
             touched = self._touched.get(profile.id)
             if touched is None:
@@ -81,8 +82,9 @@ class Step:
         changed = whole
         for number, outcome in outcomes.items():
             until_ms = earlier(until_ms, outcome.until_ms)
-            if not same(profile.values.get(number), outcome.value):
-                profile.values[number] = outcome.value
+            is_audience = number in self._plan.audiences
+            if not same(profile.value(number, is_audience=is_audience), outcome.value):
+                profile.set_value(number, outcome.value, is_audience=is_audience)
                 changed = True
         if changed:
             self._count(before, profile)

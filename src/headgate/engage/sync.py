@@ -24,7 +24,7 @@ def tell(profile: Profile, told: Sequence[Told], at_ms: int) -> list[Identify]:
             sent = profile.sent.setdefault(user_id, {})
             last = sent.get(_name(one))
             nth = last.number + 1 if last else 1
-            value = profile.values.get(one.number)
+            value = _value(profile, one)
             messages.append(identify(profile, user_id, one, value, nth=nth, at_ms=at_ms))
             sent[_name(one)] = Sent(value, nth, at_ms)
     return messages
@@ -49,9 +49,7 @@ def is_empty(value: Any) -> bool:
 
 def _due(profile: Profile, user_id: str, told: Sequence[Told]) -> list[Told]:
     sent = profile.sent.get(user_id, _NOTHING)
-    return [
-        one for one in told if _is_due(one, profile.values.get(one.number), sent.get(_name(one)))
-    ]
+    return [one for one in told if _is_due(one, _value(profile, one), sent.get(_name(one)))]
 
 
 def _is_due(told: Told, value: Any, last: Sent | None) -> bool:
@@ -59,6 +57,10 @@ def _is_due(told: Told, value: Any, last: Sent | None) -> bool:
     if last is None:
         return is_worth
     return not same(value, last.value) or (last.at_ms < told.again_before_ms and is_worth)
+
+
+def _value(profile: Profile, told: Told) -> Any:
+    return profile.value(told.number, is_audience=told.is_audience)
 
 
 def _name(told: Told) -> str:

@@ -78,9 +78,10 @@ class User:
 
     def changes(self, number: int = 1) -> list[tuple[int, Any]]:
         """The values from T0 on, each with the instant it begins at, found by following `until_ms`."""
-        outcome = self.outcome(T0, number)
-        found = [(T0, outcome.value)]
+        at_ms, outcome = T0, self.outcome(T0, number)
+        found = [(at_ms, outcome.value)]
         while outcome.until_ms is not None:
+            assert outcome.until_ms > at_ms
             at_ms = outcome.until_ms
             outcome = self.outcome(at_ms, number)
             if outcome.value != found[-1][1]:
