@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from house import House, opened_house
+from device_house import House, opened_house
 from pages import Visitor, chromium, visitor
 from playwright.async_api import Browser
 

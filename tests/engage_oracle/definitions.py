@@ -3,6 +3,7 @@
 Windows are one to five units. A definition refers only to those before it, so that there is no cycle.
 """
 
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -51,7 +52,7 @@ ORDERINGS = (">", ">=", "<", "<=")
 def definitions(draw: st.DrawFn, max_size: int = 4) -> dict[str, Asked]:
     """One to `max_size` computations, keyed `d0`, `d1`, …"""
     made: dict[str, Asked] = {}
-    for number in range(draw(st.integers(1, max_size))):
+    for number in range(draw(st.sampled_from((*range(1, max_size), max_size, max_size)))):
         made[f"d{number}"] = draw(computations(tuple(made)))
     return made
 
@@ -61,17 +62,19 @@ def computations(draw: st.DrawFn, known: tuple[str, ...] = ()) -> Asked:
     """An audience or a computed trait that may refer to the `known` ones."""
     created_at_ms = START_MS + draw(st.integers(0, 8)) * UNIT_MS
     history: bool | int = draw(st.one_of(*[st.just(True)] * 4, st.just(False), spans_ms))
-    if draw(st.sampled_from(["audience", "audience", "trait"])) == "trait":
+    if draw(st.sampled_from(["audience", "audience", "audience", "trait", "trait"])) == "trait":
         return Asked("trait", draw(computed_traits(known)), created_at_ms, history)
     return Asked("audience", draw(conditions(known)), created_at_ms, history, draw(st.booleans()))
 
 
+@cache
 def conditions(known: tuple[str, ...] = ()) -> st.SearchStrategy[Condition]:
     """What an audience may be: conditions on events, traits, other audiences, with AND, OR, NOT."""
     events = _event_conditions(known)
     return _joined(st.one_of(events, events, _tested(_traits(known), _fixed)), 4)
 
 
+@cache
 def computed_traits(known: tuple[str, ...] = ()) -> st.SearchStrategy[Scalar]:
     """What a computed trait may be: events, by themselves or in sessions, made into one value."""
     return _reduced(_events(known, _windows | _sessions), counted=st.booleans())
@@ -84,6 +87,7 @@ spans_ms = st.integers(1, 5).map(lambda units: units * UNIT_MS)
 _sessions = st.builds(Session, spans_ms)
 
 
+@cache
 def _between(of_parent: bool) -> st.SearchStrategy[Window]:
     edges = st.lists(st.integers(1, 6), min_size=2, max_size=2, unique=True).map(sorted)
     return edges.map(lambda ends: Between(ends[0] * UNIT_MS, ends[1] * UNIT_MS, of_parent))
@@ -111,27 +115,28 @@ def _events(
     depth: int = 0,
 ) -> Events:
     """The events of one name; `depth` 0: by themselves, else in the `where` of that many others."""
-    wheres = [st.none()] * (3 + 3 * depth) + [_wheres(known, depth)]
+    where = st.one_of(*[st.none()] * (3 + 3 * depth), _wheres(known, depth))
     if depth < 2:
-        wheres.append(_children(known, depth + 1))
+        where |= _children(known, depth + 1)
     return Events(
-        draw(st.sampled_from((EVENTS[0], EVENTS[0], EVENTS[1], EVENTS[1], EVENTS[2]))),
-        draw(st.one_of(*wheres)),
+        draw(st.sampled_from((*EVENTS[:1] * 4, *EVENTS[1:2] * 2, EVENTS[2]))),
+        draw(where),
         draw(windows),
         draw(st.sampled_from([()] * 12 + [SOURCES[:1], SOURCES[1:], SOURCES])),
     )
 
 
-@st.composite
-def _wheres(draw: st.DrawFn, known: tuple[str, ...], depth: int) -> Condition:
+@cache
+def _wheres(known: tuple[str, ...], depth: int) -> st.SearchStrategy[Condition]:
     referred = _referred(known, depth)
     read = referred | st.builds(Context, st.sampled_from(CONTEXTS))
     atoms = _tested(read, _fixed | referred)
     if depth < 2:
         atoms |= _children(known, depth + 1)
-    return draw(_joined(atoms, 3))
+    return _joined(atoms, 3)
 
 
+@cache
 def _referred(known: tuple[str, ...], depth: int) -> st.SearchStrategy[Scalar]:
     """What both sides of a comparison in a `where` may be: of the event, its parent, the profile."""
     paths = st.sampled_from(PROPERTIES)
@@ -141,6 +146,7 @@ def _referred(known: tuple[str, ...], depth: int) -> st.SearchStrategy[Scalar]:
     return read | read | _traits(known)
 
 
+@cache
 def _children(known: tuple[str, ...], depth: int) -> st.SearchStrategy[Condition]:
     """And then did, and then did not, so and so many times."""
     child = st.builds(Reduced, _events(known, _windows_of_parent, depth), st.just("count"))
@@ -148,6 +154,7 @@ def _children(known: tuple[str, ...], depth: int) -> st.SearchStrategy[Condition
     return st.one_of(did, did.map(Not), _so_often(child))
 
 
+@cache
 def _event_conditions(known: tuple[str, ...]) -> st.SearchStrategy[Condition]:
     """Performed so and so often, or what the events come to against some value."""
     events = _events(known, _windows)
@@ -187,6 +194,7 @@ def _reduced(
 # Conditions on one value
 
 
+@cache
 def _traits(known: tuple[str, ...]) -> st.SearchStrategy[Scalar]:
     return st.builds(Trait, st.sampled_from(TRAITS + known + known))
 

@@ -68,7 +68,7 @@ def histories(max_size: int = 20) -> st.SearchStrategy[list[Arrival]]:
     few, many = min(5, max_size), min(10, max_size)
     short = st.lists(drafts, max_size=few)
     long = st.lists(drafts, min_size=many, max_size=max_size)
-    return st.one_of(short, long, long).map(_arrivals)
+    return st.one_of(short, long, long, long).map(_arrivals)
 
 
 def _arrivals(drafted: Sequence[Draft]) -> list[Arrival]:
@@ -145,7 +145,7 @@ contexts = _with(
 )
 people = st.sampled_from(
     [{"userId": user} for user in USERS * 2]
-    + [{"userId": "u1"}] * 20  # most happens to one
+    + [{"userId": "u1"}] * 60  # most happens to one
     + [{"anonymousId": visitor} for visitor in VISITORS]
     + [{"userId": user, "anonymousId": visitor} for user in USERS[:3] for visitor in VISITORS]
     + [{"userId": blocked, "anonymousId": "a1"} for blocked in BLOCKED]
@@ -155,7 +155,7 @@ people = st.sampled_from(
 tracks = st.fixed_dictionaries(
     {
         "type": st.just("track"),
-        "event": st.sampled_from((EVENTS[0], EVENTS[0], EVENTS[1])),
+        "event": st.sampled_from((*EVENTS[:1] * 3, EVENTS[1])),
         "properties": properties,
     },
     optional={"context": contexts},
@@ -167,7 +167,7 @@ pages = st.fixed_dictionaries(
     {"type": _often("page", "screen"), "properties": properties}, optional={"name": values}
 )
 groups = st.just({"type": "group", "groupId": "g1", "traits": {"plan": "of the group"}})
-bodies = st.one_of(tracks, tracks, tracks, identifies, identifies, identifies, pages, groups)
+bodies = st.one_of(*[tracks] * 6, *[identifies] * 3, pages, groups)
 drafts = st.builds(
     Draft,
     steps_ms,

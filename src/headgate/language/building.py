@@ -42,7 +42,7 @@ from headgate.language.tree import (
     TextTested,
     Trait,
 )
-from headgate.language.values import date_ms, is_number
+from headgate.language.values import date_ms
 from headgate.language.windows import window_of
 
 MOST_COMPARISONS = 50
@@ -109,10 +109,10 @@ class Builder:
             hint = functions.hint_for_sign(sign)
             raise self._fault(sign, "`=`, `!=`, `>`, `>=`, `<` or `<=`", hint)
         comparison = functions.SIGNS[sign]
-        return self._comparison(node, self._compared_scalar(left, scope), comparison, right, scope)
+        return self._comparison(self._compared_scalar(left, scope), comparison, right, scope)
 
     def _comparison(
-        self, whole: Node, left: Scalar, comparison: Comparison, right: Node, scope: Scope
+        self, left: Scalar, comparison: Comparison, right: Node, scope: Scope
     ) -> Condition:
         if isinstance(right, Token) and right.type == "NULL":
             instead = "exists" if comparison == "!=" else "absent"
@@ -126,19 +126,7 @@ class Builder:
             raise self._fault(
                 right, "a value or a trait", "what events come to is no property of one"
             )
-        if comparison not in ("=", "!="):
-            self._check_ordered(whole, left, right, other)
         return Compared(left, comparison, other)
-
-    def _check_ordered(self, whole: Node, left: Scalar, right: Node, other: Scalar) -> None:
-        """Only numbers have an order; a text with digits is none."""
-        if isinstance(other, Literal_) and not is_number(other.value):
-            hint = "dates are compared with `.before_date` and `.after_date`"
-            if isinstance(other.value, str) and date_ms(other.value) is None:
-                hint = "only numbers have an order, written without quotes"
-            raise self._fault(right, "a number", hint)
-        if isinstance(left, Reduced) and left.read_as == "string":
-            raise self._fault(whole, "`=` or `!=`", "only numbers have an order")
 
     # Values
 
@@ -340,14 +328,12 @@ class Builder:
         name = given.name
         if name in functions.COMPARISONS:
             (right,) = given.all(1, 1, f"a value, such as {name}(5)")
-            return self._comparison(method, left, functions.COMPARISONS[name], right, scope)
+            return self._comparison(left, functions.COMPARISONS[name], right, scope)
         if name in ("one_of", "none_of"):
             return OneOf(left, given.values(), name == "none_of")
         if name in ("exists", "absent"):
             given.none()
             return Exists(left, name == "absent")
-        if isinstance(left, Reduced) and _is_numeric(left):
-            raise self._fault(method.children[0], "a comparison of numbers, such as `>=`")
         return self._text_or_date_tested(left, given, method)
 
     def _text_or_date_tested(
@@ -368,13 +354,6 @@ class Builder:
 
 
 _SESSIONS = "sessions (`expires_after`) are for computed traits"
-
-
-def _is_numeric(reduced: Reduced) -> bool:
-    """Whether it comes to a number or to nothing, whatever the events hold."""
-    if reduced.reducer in ("min", "max"):
-        return reduced.read_as != "string"
-    return reduced.reducer in ("count", "sum", "avg") or reduced.counted
 
 
 def _how_to_compare(built: Meaning) -> str:

@@ -137,20 +137,6 @@ REFUSED: dict[str, tuple[str, str]] = {
         f"{EVENT}.where({EVENT}.count() >= ^property('n')).count() > 0",
         "expected a value or a trait",
     ),
-    "the order of a text": (
-        "trait('a') > ^'5'",
-        "only numbers have an order, written without quotes",
-    ),
-    "the order of a date": ("trait('a') > ^'2026-11-23'", "`.before_date`"),
-    "the order of texts": (
-        f"^{EVENT}.min(property('a') as string) > 1",
-        "only numbers have an order",
-    ),
-    "a text test of a number": (f"{EVENT}.count().^contains('1')", "a comparison of numbers"),
-    "a date test of a number": (
-        f"{EVENT}.sum(property('a')).^within_last(1 day)",
-        "a comparison of numbers",
-    ),
     "a number among texts": ("trait('a').contains('x', ^5)", "a text stands in quotes: '5'"),
     "an empty text test": ("trait('a').contains(^'')", "a text with something in it"),
     "no values": ("trait('a').one_of^()", "found nothing"),

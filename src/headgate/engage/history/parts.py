@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from headgate.backup.disk import sync_directory
+from headgate.eventlog.segments import sync_directory
 from headgate.locks import Lock, Locked, hold
 
 _NAME = re.compile(r"([0-9]{12,})-([0-9]{12,})\.parquet")
@@ -39,6 +39,11 @@ class Part(NamedTuple):
 def history_directory(data_dir: Path) -> Path:
     """Where the parts of a data directory are."""
     return data_dir / "engage" / "history"
+
+
+def engage_store(data_dir: Path) -> Path:
+    """Where Engage's store of a data directory is."""
+    return data_dir / "engage" / "engage.db"
 
 
 def day_of(at_ms: int) -> str:

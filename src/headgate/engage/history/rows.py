@@ -65,4 +65,4 @@ def _column(values: tuple[Any, ...], type_: str) -> Any:
 
 
 def _json(value: Any) -> str:
-    return _encode(value).decode() if value else "{}"
+    return _encode(value).decode()

@@ -9,6 +9,7 @@ from headgate.engage.batch import Assigned, profiles_of
 from headgate.engage.history.parts import day_of
 from headgate.engage.history.rows import Row, row_of
 from headgate.engage.observe import observe
+from headgate.engage.reader import EngageReader
 from headgate.engage.rules import Rules
 from headgate.engage.violations import Violations
 from headgate.eventlog.block import BrokenBlock, Entry
@@ -17,24 +18,28 @@ from headgate.spec.message import normalize
 from headgate.spec.repair import DECODE_ERRORS
 
 _DAY_MS = 86_400_000
+_BATCHES_AT_ONCE = 1_000
+_RULES = Rules()  # configured identifiers are in the properties and traits that are kept anyway
 
 
-def in_turn(batches: Iterable[Assigned], messages: int) -> Iterator[list[Assigned]]:
-    """The batches in lists of about so many messages each."""
+def batches_in_turn(store: EngageReader, messages: int) -> Iterator[list[Assigned]]:
+    """What is assigned and not known to be archived, in lists of about so many messages each."""
     taken: list[Assigned] = []
-    n = 0
-    for batch in batches:
-        taken.append(batch)
-        n += batch.n
-        if n >= messages:
-            yield taken
-            taken, n = [], 0
+    n, after = 0, 0
+    while found := store.assigned(after, _BATCHES_AT_ONCE):
+        after = found[-1].first_seq
+        for batch in found:
+            taken.append(batch)
+            n += batch.n
+            if n >= messages:
+                yield taken
+                taken, n = [], 0
     if taken:
         yield taken
 
 
 def rows_of(
-    log: LogReader, batches: list[Assigned], rules: Rules, archived: Mapping[str, int]
+    log: LogReader, batches: list[Assigned], archived: Mapping[str, int]
 ) -> Iterator[tuple[str, Row]]:
     """The day and the row of every message of these batches that belongs to somebody and is not archived.
 
@@ -42,23 +47,25 @@ def rows_of(
     """
     owners = _owners(batches)
     violations = Violations()  # counted when the message was read first
-    archived_to: dict[int, int] = {}
+    days: dict[int, tuple[str, int]] = {}
     for entry in _entries(log, batches):
         profile = owners.get(entry.seq, 0)
         if not profile or entry.envelope.erased:
             continue
         received_at_ms = entry.envelope.received_at_ms
         number = received_at_ms // _DAY_MS
-        if number not in archived_to:
-            archived_to[number] = archived.get(day_of(received_at_ms), 0)
-        if entry.seq <= archived_to[number]:
+        if number not in days:
+            day = day_of(received_at_ms)
+            days[number] = day, archived.get(day, 0)
+        day, archived_to = days[number]
+        if entry.seq <= archived_to:
             continue
         try:
             message = normalize(entry.raw, entry.envelope, entry.given_id)
         except DECODE_ERRORS:
             continue
-        observed = observe(message, entry.seq, entry.envelope.source, rules, violations)
-        yield day_of(received_at_ms), row_of(profile, observed)
+        observed = observe(message, entry.seq, entry.envelope.source, _RULES, violations)
+        yield day, row_of(profile, observed)
 
 
 def end_of(batch: Assigned) -> int:

@@ -83,6 +83,7 @@ class User:
         while outcome.until_ms is not None:
             assert outcome.until_ms > at_ms
             at_ms = outcome.until_ms
+            assert self.value(at_ms - 1, number) == outcome.value
             outcome = self.outcome(at_ms, number)
             if outcome.value != found[-1][1]:
                 found.append((at_ms, outcome.value))

@@ -64,6 +64,12 @@ def test_a_total_takes_no_more_room_with_more_events() -> None:
     }
 
 
+def test_what_was_in_the_future_is_added_to_the_total_when_its_time_has_come() -> None:
+    user = User(program("event('Order').count()")).does(event(T0 + 5, received_at_ms=T0))
+    assert user.profile.leaves == {1: [0, [[T0 + 5]], 0]}
+    assert user.does(event(T0 + 9)).profile.leaves == {1: [2, [], 0]}
+
+
 def test_a_session_takes_no_more_room_with_more_events() -> None:
     user = User(program("event('Order').expires_after(1 hour).count()"))
     user.does(*(event(T0 + n) for n in range(50)))

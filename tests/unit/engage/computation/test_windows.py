@@ -153,6 +153,13 @@ def test_a_late_event_joins_two_sessions(history: Any) -> None:
     assert user.does(event(T0 + 25 * MINUTE, received_at_ms=now)).value(now) == 3
 
 
+def test_a_session_forgets_what_is_older_than_the_look_back() -> None:
+    running = program("event('Order').expires_after(30 minutes).count()", history=HOUR)
+    user = User(running).does(*(event(T0 + minute * MINUTE) for minute in (0, 20, 40)))
+    assert user.outcome(T0 + 40 * MINUTE) == Outcome(3, T0 + 60 * MINUTE)
+    assert user.outcome(T0 + 60 * MINUTE) == Outcome(2, T0 + 70 * MINUTE)
+
+
 def test_the_condition_comes_before_the_chain() -> None:
     """What `where` refuses holds no session together."""
     running = program("event('Order').where(property('x') = 1).expires_after(30 minutes).count()")
