@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from bench import usage
+from bench.computations import engage
 from bench.processes import GATEWAY_CORE, OTHER_CORE, program, worker_of
 from bench.programs.posts import Target
 from headgate.clock import SystemClock
@@ -48,14 +49,18 @@ class Gateway(msgspec.Struct, frozen=True):
         return usage.pss_mb(self.pids)
 
 
-def prepare(data_dir: Path, heap_ports: Sequence[int] = ()) -> Path:
-    """Makes a data directory with one source that feeds a Heap on each of these ports, limits lifted."""
+def prepare(data_dir: Path, heap_ports: Sequence[int] = (), *, computes: bool = False) -> Path:
+    """Makes a data directory with one source that feeds a Heap on each of these ports, limits lifted.
+
+    `computes`: Engage has its fifty computations, of which all of these are told.
+    """
     data_dir.mkdir(parents=True)
     destinations = [_heap(number, port) for number, port in enumerate(heap_ports)]
     source = {"slug": SOURCE, "type": "server", "writeKeys": [WRITE_KEY]}
-    document = checked(
-        {"sources": [source], "destinations": destinations}, catalog=_SETTINGS, environment={}
-    )
+    whole = {"sources": [source], "destinations": destinations}
+    if computes:
+        whole["engage"] = engage([one["slug"] for one in destinations])
+    document = checked(whole, catalog=_SETTINGS, environment={})
     with closing(SqliteWorkspaceStore(data_dir / "workspace.db", SystemClock())) as store:
         store.commit(document, actor="bench")
     return data_dir

@@ -2,7 +2,8 @@
 
 A command changes what is on disk and pokes the server to use it; before it commits a workspace, it asks
 whether the server could use that. A server that is not there, or dies in between, reads what is on disk
-when it starts. One line of JSON each way.
+when it starts. Only the log has a single writer: what is imported goes through here to the server that
+runs. One line of JSON each way.
 """
 
 import asyncio
@@ -38,13 +39,35 @@ class Look(msgspec.Struct, tag_field="ask", tag="look", forbid_unknown_fields=Tr
     at: Literal["privacy", "replays", "engage"]
 
 
-Poke = Check | Use | Look
+class Import(msgspec.Struct, tag_field="ask", tag="import", forbid_unknown_fields=True):
+    """What a command asks: take these messages of an archive into the log; the lists run in step.
+
+    They belong to `source`, whose destinations get them only if they are to be delivered. `types` are the
+    codes of the call types (`spec.names`), `given` the positions of those that came without a messageId,
+    `repairs` what had to be changed in them, in words.
+    """
+
+    source: str
+    deliver: bool
+    raws: list[bytes]
+    ids: list[str]
+    users: list[str]
+    types: bytes
+    given: list[int]
+    repairs: tuple[str, ...]
+
+
+Poke = Check | Use | Look | Import
 
 
 class Reply(msgspec.Struct, rename="camel"):
-    """What the server says: nothing under `trouble` means yes, or that it is done."""
+    """What the server says: nothing under `trouble` means yes, or that it is done.
+
+    `suppressed` messages of an import were left out, since their users are.
+    """
 
     trouble: str = ""
+    suppressed: int = 0
 
 
 Handler = Callable[[Poke], Awaitable[Reply]]
@@ -123,7 +146,17 @@ def tell_replay(data_dir: Path, timeout_s: float = 30.0) -> str | None:
     return _ask(data_dir, Look("replays"), timeout_s)
 
 
+def import_messages(data_dir: Path, messages: Import, timeout_s: float = 60.0) -> Reply | None:
+    """Has a running server take messages into the log; they are durable when it says so. None: no server."""
+    return _reply(data_dir, messages, timeout_s)
+
+
 def _ask(data_dir: Path, poke: Poke, timeout_s: float) -> str | None:
+    reply = _reply(data_dir, poke, timeout_s)
+    return None if reply is None else reply.trouble
+
+
+def _reply(data_dir: Path, poke: Poke, timeout_s: float) -> Reply | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         line.settimeout(timeout_s)
         try:
@@ -137,10 +170,10 @@ def _ask(data_dir: Path, poke: Poke, timeout_s: float) -> str | None:
             while chunk := line.recv(_CHUNK_BYTES):
                 answer += chunk
         except TimeoutError:
-            return f"the running server did not answer within {timeout_s:g} s"
+            return Reply(f"the running server did not answer within {timeout_s:g} s")
         except OSError as error:
-            return f"the running server hung up: {error}"
-    return msgspec.json.decode(answer, type=Reply).trouble if answer else "the server hung up"
+            return Reply(f"the running server hung up: {error}")
+    return msgspec.json.decode(answer, type=Reply) if answer else Reply("the server hung up")
 
 
 class _short_path:  # noqa: N801

@@ -30,13 +30,14 @@ from headgate.channel import (
     SettledTo,
 )
 from headgate.clock import SystemClock
-from headgate.control import Check, ControlServer, Poke, Reply, Use, answers
+from headgate.control import Check, ControlServer, Import, Poke, Reply, Use, answers
 from headgate.delivery.reader import seen_to
 from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.group_commit import GroupCommit
 from headgate.eventlog.refused import RefusedRing
 from headgate.eventlog.segments import NewerLog
 from headgate.eventlog.sqlite import sqlite_log
+from headgate.gateway import imported
 from headgate.gateway.cdn import Cdn
 from headgate.gateway.connection import DoorServer
 from headgate.gateway.doors import Doors
@@ -303,6 +304,8 @@ class _Gateway:
             return await self._check(poke.document)
         if isinstance(poke, Use):
             return await self._use_newest()
+        if isinstance(poke, Import):
+            return await self._import(poke)
         if poke.at == "privacy":
             return await self._use_privacy()
         if poke.at == "engage":
@@ -326,6 +329,15 @@ class _Gateway:
         self._upkeep.wake()  # retention may be another
         self._engaging.want(self._now[1].engage.configured)
         return Reply(await self._worker.look("workspace") or await self._engaging.look("workspace"))
+
+    async def _import(self, messages: Import) -> Reply:
+        return await imported.take(
+            messages,
+            self._suppressed(),
+            commits=self._commits,
+            received_at_ms=self._clock.now_ms(),
+            workspace=self._now,
+        )
 
     async def _use_privacy(self) -> Reply:
         """Users were suppressed or are to be forgotten: first here, for what comes, then in the worker."""

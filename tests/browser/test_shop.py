@@ -90,8 +90,8 @@ async def test_a_blocked_heap_is_shown_as_blocked(demo: Child) -> None:
         )
 
 
-async def test_the_shop_has_other_names_too(demo: Child) -> None:
-    """Opened as localhost it is a page of another origin than the sandbox that its settings name."""
+async def test_the_shop_may_be_opened_as_localhost(demo: Child) -> None:
+    """That is another origin than the sandbox that its settings name, so it moves over there."""
     async with chromium() as browser, visitor(browser) as shopper:
         page = await shopper.open(address_of(demo).replace("127.0.0.1", "localhost"))
         await page.wait_for_selector("body[data-ready]")

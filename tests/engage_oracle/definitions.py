@@ -17,6 +17,7 @@ from engage_oracle.histories import (
     START_MS,
     TRAITS,
     UNIT_MS,
+    weighted,
 )
 from engage_oracle.oracle import Asked
 from headgate.language.tree import (
@@ -61,7 +62,7 @@ def definitions(draw: st.DrawFn, max_size: int = 4) -> dict[str, Asked]:
 def computations(draw: st.DrawFn, known: tuple[str, ...] = ()) -> Asked:
     """An audience or a computed trait that may refer to the `known` ones."""
     created_at_ms = START_MS + draw(st.integers(0, 8)) * UNIT_MS
-    history: bool | int = draw(st.one_of(*[st.just(True)] * 4, st.just(False), spans_ms))
+    history: bool | int = draw(weighted((4, st.just(True)), (1, st.just(False)), (1, spans_ms)))
     if draw(st.sampled_from(["audience", "audience", "audience", "trait", "trait"])) == "trait":
         return Asked("trait", draw(computed_traits(known)), created_at_ms, history)
     return Asked("audience", draw(conditions(known)), created_at_ms, history, draw(st.booleans()))
@@ -70,14 +71,14 @@ def computations(draw: st.DrawFn, known: tuple[str, ...] = ()) -> Asked:
 @cache
 def conditions(known: tuple[str, ...] = ()) -> st.SearchStrategy[Condition]:
     """What an audience may be: conditions on events, traits, other audiences, with AND, OR, NOT."""
-    events = _event_conditions(known)
-    return _joined(st.one_of(events, events, _tested(_traits(known), _fixed)), 4)
+    atoms = weighted((2, _event_conditions(known)), (1, _tested(_traits(known), _fixed)))
+    return _joined(atoms)
 
 
 @cache
 def computed_traits(known: tuple[str, ...] = ()) -> st.SearchStrategy[Scalar]:
     """What a computed trait may be: events, by themselves or in sessions, made into one value."""
-    return _reduced(_events(known, _windows | _sessions), counted=st.booleans())
+    return _reduced(_events(known, _windows_or_sessions), st.booleans())
 
 
 # Times
@@ -93,14 +94,16 @@ def _between(of_parent: bool) -> st.SearchStrategy[Window]:
     return edges.map(lambda ends: Between(ends[0] * UNIT_MS, ends[1] * UNIT_MS, of_parent))
 
 
-_windows: st.SearchStrategy[Window | None] = st.one_of(
-    st.none(), st.builds(Within, spans_ms), st.builds(Within, spans_ms), _between(of_parent=False)
+_windows = weighted(
+    (2, st.none()),
+    (2, st.builds(Within, spans_ms)),
+    (1, _between(of_parent=False)),
 )
-_windows_of_parent: st.SearchStrategy[Window | None] = st.one_of(
-    st.none(),
-    st.builds(Within, spans_ms, st.just(True)),
-    st.builds(Within, spans_ms, st.just(True)),
-    _between(of_parent=True),
+_windows_or_sessions = weighted((4, _windows), (1, _sessions))
+_windows_of_parent = weighted(
+    (2, st.none()),
+    (3, st.builds(Within, spans_ms, st.just(True))),
+    (1, _between(of_parent=True)),
 )
 
 
@@ -115,9 +118,9 @@ def _events(
     depth: int = 0,
 ) -> Events:
     """The events of one name; `depth` 0: by themselves, else in the `where` of that many others."""
-    where = st.one_of(*[st.none()] * (3 + 3 * depth), _wheres(known, depth))
+    where = weighted((4 + 4 * depth, st.none()), (2, _wheres(known, depth)))
     if depth < 2:
-        where |= _children(known, depth + 1)
+        where = weighted((3, where), (1, _children(known, depth + 1)))
     return Events(
         draw(st.sampled_from((*EVENTS[:1] * 4, *EVENTS[1:2] * 2, EVENTS[2]))),
         draw(where),
@@ -131,9 +134,18 @@ def _wheres(known: tuple[str, ...], depth: int) -> st.SearchStrategy[Condition]:
     referred = _referred(known, depth)
     read = referred | st.builds(Context, st.sampled_from(CONTEXTS))
     atoms = _tested(read, _fixed | referred)
+    if depth:
+        atoms = weighted((2, atoms), (1, _as_the_parent))
     if depth < 2:
-        atoms |= _children(known, depth + 1)
-    return _joined(atoms, 3)
+        atoms = weighted((3, atoms), (1, _children(known, depth + 1)))
+    return _joined(atoms)
+
+
+_as_the_parent: st.SearchStrategy[Condition] = st.builds(
+    lambda path, comparison: Compared(Property(path), comparison, Property(path, of_parent=True)),
+    st.sampled_from(PROPERTIES),
+    st.sampled_from(EQUALITIES),
+)
 
 
 @cache
@@ -143,7 +155,7 @@ def _referred(known: tuple[str, ...], depth: int) -> st.SearchStrategy[Scalar]:
     read: st.SearchStrategy[Scalar] = st.builds(Property, paths)
     if depth:
         read |= st.builds(Property, paths, st.just(True))
-    return read | read | _traits(known)
+    return weighted((2, read), (1, _traits(known)))
 
 
 @cache
@@ -151,7 +163,7 @@ def _children(known: tuple[str, ...], depth: int) -> st.SearchStrategy[Condition
     """And then did, and then did not, so and so many times."""
     child = st.builds(Reduced, _events(known, _windows_of_parent, depth), st.just("count"))
     did = st.builds(Compared, child, st.just(">="), st.just(Literal_(1)))
-    return st.one_of(did, did.map(Not), _so_often(child))
+    return weighted((1, did), (1, did.map(Not)), (1, _so_often(child)))
 
 
 @cache
@@ -159,7 +171,7 @@ def _event_conditions(known: tuple[str, ...]) -> st.SearchStrategy[Condition]:
     """Performed so and so often, or what the events come to against some value."""
     events = _events(known, _windows)
     times = _so_often(st.builds(Reduced, events, st.just("count")))
-    return times | times | _reduced(events, counted=st.just(True)).flatmap(_tests_of)
+    return weighted((2, times), (1, _reduced(events, st.just(True)).flatmap(_tests_of)))
 
 
 def _so_often(count: st.SearchStrategy[Scalar]) -> st.SearchStrategy[Condition]:
@@ -179,9 +191,10 @@ def _reduced(
     if reducer == "count":
         return Reduced(chosen, "count")
     of: Any = draw(
-        st.builds(Property, st.sampled_from(PROPERTIES))
-        | st.builds(Property, st.just("x"))
-        | st.builds(Context, st.sampled_from(CONTEXTS))
+        weighted(
+            (3, st.builds(Property, st.sampled_from(PROPERTIES))),
+            (1, st.builds(Context, st.sampled_from(CONTEXTS))),
+        )
     )
     if reducer in ("min", "max"):
         return Reduced(chosen, reducer, of, read_as=draw(st.sampled_from(["", "string"])))
@@ -227,15 +240,15 @@ def _tested(
     left: st.SearchStrategy[Scalar], rights: st.SearchStrategy[Scalar]
 ) -> st.SearchStrategy[Condition]:
     """Every kind of test of a value of any type; the date tests mostly of what holds dates."""
-    return st.one_of(
-        _equal(left, rights),
-        _equal(left, st.booleans().map(Literal_)),
-        _ordered(left),
-        _one_of(left, st.sampled_from(SCALARS)),
-        _tested_as_text(left),
-        _tested_as_date(st.just(Trait("seen"))),
-        _tested_as_date(left),
-        st.builds(Exists, left, st.booleans()),
+    return weighted(
+        (4, _equal(left, rights)),
+        (2, _equal(left, st.booleans().map(Literal_))),
+        (3, _ordered(left)),
+        (2, _one_of(left, st.sampled_from(SCALARS))),
+        (2, _tested_as_text(left)),
+        (3, _tested_as_date(st.just(Trait("seen")))),
+        (1, _tested_as_date(left)),
+        (2, st.builds(Exists, left, st.booleans())),
     )
 
 
@@ -269,9 +282,15 @@ def _tested_as_date(left: st.SearchStrategy[Scalar]) -> st.SearchStrategy[Condit
     )
 
 
-def _joined(atoms: st.SearchStrategy[Condition], leaves: int) -> st.SearchStrategy[Condition]:
-    def joining(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
-        parts = st.lists(inner, min_size=2, max_size=3).map(tuple)
-        return st.one_of(st.builds(And, parts), st.builds(Or, parts), st.builds(Not, inner))
-
-    return st.one_of(atoms, atoms, st.recursive(atoms, joining, max_leaves=leaves))
+def _joined(atoms: st.SearchStrategy[Condition], depth: int = 2) -> st.SearchStrategy[Condition]:
+    """Atoms, or AND, OR and NOT of them, up to `depth` inside each other."""
+    if not depth:
+        return atoms
+    inner = _joined(atoms, depth - 1)
+    parts = st.lists(inner, min_size=2, max_size=3).map(tuple)
+    return weighted(
+        (4, atoms),
+        (1, st.builds(And, parts)),
+        (1, st.builds(Or, parts)),
+        (1, st.builds(Not, inner)),
+    )

@@ -350,7 +350,8 @@ def _least_or_greatest(reduction: Reduced, values: list[Any]) -> Any:
 def _mode(values: list[Any], minimum: int, *, whole_arrays: bool) -> Any:
     """The value seen most often, `minimum` times at least; of several, the alphabetically first.
 
-    Values are one value when their texts are; it is told with the JSON type of its first occurrence.
+    Values are one value when their texts are; it is told with the JSON type that it has most often, as a text
+    when that is as often.
     """
     seen: dict[str, list[Any]] = defaultdict(list)
     for value in values:
@@ -360,7 +361,17 @@ def _mode(values: list[Any], minimum: int, *, whole_arrays: bool) -> Any:
         if text is not None:
             seen[text].append(value)
     often = sorted((-len(same), text) for text, same in seen.items() if len(same) >= minimum)
-    return seen[often[0][1]][0] if often else None
+    return _most_typical(seen[often[0][1]]) if often else None
+
+
+def _most_typical(values: list[Any]) -> Any:
+    """The value in the type that most of these have; a text before anything else."""
+    kinds = [float if is_number(value) else type(value) for value in values]
+    most = max(kinds.count(kind) for kind in kinds)
+    typical = [
+        value for value, kind in zip(values, kinds, strict=True) if kinds.count(kind) == most
+    ]
+    return min(typical, key=lambda value: not isinstance(value, str))
 
 
 def _unique(values: list[Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The private port: `/metrics` for Prometheus and a page that says what is here.
+"""The private port: `/metrics` for Prometheus, Segment's Profile API, and a page that says what is here.
 
 Text format: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from headgate.app.profile_api import MOUNTED_AT, ProfileApi
 from headgate.delivery.engine import Delivery, DestinationStatus
 from headgate.delivery.facts import FAILED
 from headgate.delivery.reader import DeliveryReader
@@ -44,17 +45,27 @@ class Metric(NamedTuple):
 class PrivatePort:
     """The ASGI application of the private port."""
 
-    def __init__(self, delivery: Delivery, data_dir: Path) -> None:
+    def __init__(
+        self, delivery: Delivery, data_dir: Path, profiles: ProfileApi | None = None
+    ) -> None:
         self._delivery = delivery
         self._data_dir = data_dir
         self._app = Starlette(routes=[Route("/", self._home), Route("/metrics", self._metrics)])
+        if profiles is not None:
+            self._app.mount(MOUNTED_AT, profiles)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answers one request."""
         await self._app(scope, receive, send)
 
     def _home(self, request: Request) -> Response:
-        lines = ["Headgate", "", "/metrics  counters for Prometheus", ""]
+        lines = [
+            "Headgate",
+            "",
+            "/metrics    counters for Prometheus",
+            "/v1/spaces  Segment's Profile API",
+            "",
+        ]
         lines += [
             f"{one.slug}: {one.state}{', ' + one.trouble if one.trouble else ''}"
             for one in self._delivery.status()

@@ -13,7 +13,9 @@ from headgate.cli import (
     accounts,
     backup,
     deadletters,
+    engage,
     find,
+    imports,
     privacy,
     replay,
     running,
@@ -93,7 +95,9 @@ for _command in (
     snippet.snippet,
 ):
     app.command()(_command)
+app.command("import")(imports.import_)
 app.add_typer(deadletters.deadletters, name="deadletters")
+app.add_typer(engage.engage, name="engage")
 
 
 def main() -> None:

@@ -107,6 +107,7 @@ def find(
     """
     from headgate.records.criteria import Criteria
     from headgate.records.find import find as search
+    from headgate.spec.names import is_imported
     from headgate.spec.reasons import DOOR_REASONS
 
     criteria = Criteria(
@@ -130,9 +131,13 @@ def find(
         say(f"{found.lost:,} messages could not be read, and may fit; see headgate audit.")
     for one in found.refused:
         say(f"{one} was refused at the door, so it is not in the log: see headgate trace {one}")
+    for one in found.imported:
+        say(f"{one} was imported and is for no destination: see headgate trace {one}")
     if found.more:
         say(f"There are more than these {limit:,}; show them with --limit.")
-    elif not found.messages and not found.refused:
+    elif any(map(is_imported, criteria.sources)):
+        say("Imported messages are for no destination, so they are not listed: see headgate trace ID")
+    elif not found.messages and not found.refused and not found.imported:
         say(f"No message fits: {criteria}.")
     if DOOR_REASONS.intersection(criteria.reasons):
         say(

@@ -36,6 +36,7 @@ from headgate.delivery.ledger import Ledger
 from headgate.delivery.progress import Progress
 from headgate.delivery.reader import Retry
 from headgate.delivery.replays import ReplayRequest, Replays, Taken
+from headgate.delivery.room import WATCHED_S
 from headgate.delivery.taking_up import begun, replay_of, settled_now
 from headgate.delivery.turns import Turns
 
@@ -429,7 +430,12 @@ class Courier:
             return
         room, spending = self._intake.room, self.connection.spending
         now_s = self._tools.clock.monotonic_s()
-        if room.is_full and spending.room(now_s) > 0 and room.make():
+        if (
+            room.is_full
+            and not (self._in_flight and room.is_moving(now_s))
+            and spending.room(now_s) > 0
+            and room.make()
+        ):
             self.wake()
         if (
             room.is_full_of_replayed
@@ -453,7 +459,10 @@ class Courier:
             return self._turns.next_probe_in_s(now_s) or room_in_s
         may_retry = len(self._retrying) < MAX_RETRYING
         timers = [max(0.0, due_s - now_s)] if due_s is not None and may_retry else []
-        rested_s = self._intake.room.next_rested_s()
+        room = self._intake.room
+        rested_s = room.next_rested_s()
         if rested_s is not None and rested_s > now_s:
             timers.append(rested_s - now_s)
+        if room.is_full and self._in_flight:
+            timers.append(WATCHED_S)
         return min([*timers, room_in_s] if room_in_s is not None else timers, default=None)

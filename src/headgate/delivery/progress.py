@@ -25,6 +25,7 @@ class Progress:
         self.parked = Parked()
         self.read_to = cursor
         self.open_bytes = 0
+        self.closed_count = 0  # how many messages have left memory so far
         self._cursor = cursor
         self._open: dict[int, int] = {}
         self._open_replayed: dict[int, int] = {}
@@ -92,6 +93,7 @@ class Progress:
         """The messages are settled, or no longer in memory."""
         for seq in seqs:
             self.open_bytes -= self._open.pop(seq, 0) + self._open_replayed.pop(seq, 0)
+            self.closed_count += 1
 
     def ask_again(self, seqs: Iterable[int]) -> None:
         """These messages, which are not settled, are to be read once more, before anything else."""

@@ -26,6 +26,7 @@ REPLAYED_AT_ONCE = 500
 _FED_AT_ONCE = 1_000
 _RESTED_AT_ONCE = 50
 _NEARLY_S = 1.0
+WATCHED_S = 0.25
 
 
 class Room:
@@ -52,6 +53,7 @@ class Room:
         self._hungry: dict[Lane, None] = {}
         self._resting: list[tuple[float, int, Lane]] = []  # by when the lane's first is due
         self._rests = count()
+        self._watched = (0.0, 0)
 
     @property
     def is_full(self) -> bool:
@@ -69,6 +71,18 @@ class Room:
             self._progress.replayed_count >= MAX_REPLAYED_IN_MEMORY
             or len(self._progress.parked) >= MAX_PARKED // 2
         )
+
+    def is_moving(self, now_s: float) -> bool:
+        """Whether so much of what was in memory has left it lately that waiting is cheaper than parking.
+
+        What is parked has to be read, decoded and mapped once more.
+        """
+        since_s, closed_before = self._watched
+        if now_s < since_s + WATCHED_S:
+            return True
+        closed = self._progress.closed_count
+        self._watched = (now_s, closed)
+        return closed - closed_before >= MAX_IN_MEMORY // 20
 
     # leaving
 

@@ -21,7 +21,7 @@ from headgate.engage.violations import Violations
 from headgate.eventlog.block import Block, BrokenBlock, Entry
 from headgate.eventlog.interface import LogReader
 from headgate.spec.message import normalize
-from headgate.spec.names import engage_destination
+from headgate.spec.names import configured_source, engage_destination
 from headgate.spec.repair import DECODE_ERRORS
 
 _MESSAGES_AT_ONCE = 2_000
@@ -150,7 +150,8 @@ class Engine:
             message = normalize(entry.raw, envelope, entry.given_id)
         except DECODE_ERRORS:
             return None
-        return observe(message, entry.seq, envelope.source, self._plan.rules, self._violations)
+        source = configured_source(envelope.source)
+        return observe(message, entry.seq, source, self._plan.rules, self._violations)
 
 
 def _assigned(blocks: list[Block], owners: list[int]) -> list[Assigned]:

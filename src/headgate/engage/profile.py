@@ -9,8 +9,6 @@ from typing import Any
 
 import msgspec
 
-from headgate.language.tree import Json
-
 
 class Identifier(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """One way to recognise a person: its type (`user_id`, `email`, `anonymous_id`, …) and its value."""
@@ -59,16 +57,16 @@ class Profile(msgspec.Struct, array_like=True, gc=False):
     merges: int = 0
     traits: dict[str, list[Write]] = {}
     leaves: dict[int, Any] = {}
-    values: dict[int, Json | list[Json]] = {}
+    values: dict[int, Any] = {}
     sent: dict[str, dict[str, Sent]] = {}
     is_known: bool = False
     untold_since_ms: int = 0
 
-    def value(self, number: int, *, is_audience: bool) -> Json | list[Json]:
+    def value(self, number: int, *, is_audience: bool) -> Any:
         """What a computation came to."""
         return self.values.get(number, False if is_audience else None)
 
-    def set_value(self, number: int, value: Json | list[Json], *, is_audience: bool) -> None:
+    def set_value(self, number: int, value: Any, *, is_audience: bool) -> None:
         """Keeps what a computation came to."""
         if value is None or (is_audience and value is False):
             self.values.pop(number, None)

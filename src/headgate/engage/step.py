@@ -57,6 +57,8 @@ class Step:
     def batch(self, read_to: int, assigned: Sequence[Assigned], violations: Violations) -> Batch:
         """Evaluates, and gathers what is to be committed."""
         whole = self._directory.reshaped | self._whole
+        for profile in self._whole.values():
+            self._plan.program.trim(profile, self._now_ms)
         for profile in whole.values():
             self._settle(profile, self._plan.live, whole=True)
         for id_, (profile, numbers) in self._touched.items():

@@ -8,11 +8,13 @@ import msgspec
 
 from headgate.eventlog.block import Entry
 from headgate.eventlog.refused import refusals_of
+from headgate.eventlog.sqlite import sqlite_reader
 from headgate.records.criteria import Criteria
 from headgate.records.fit import Fit
 from headgate.records.gist import gist
 from headgate.records.selection import Selection
 from headgate.records.stored import Stored
+from headgate.spec.names import is_imported
 from headgate.spec.timestamps import iso_ms
 
 
@@ -34,13 +36,15 @@ class Found(msgspec.Struct, frozen=True, rename="camel"):
 class Finding(msgspec.Struct, frozen=True):
     """The newest that fit, newest first. `more`: there are others. `lost`: messages nobody can read.
 
-    `refused` are those of the ids asked for under which a message was refused at the door.
+    `refused` are those of the ids asked for under which a message was refused at the door, `imported`
+    those of messages that were imported, and so are for no destination.
     """
 
     messages: list[Found]
     more: bool
     lost: int
     refused: list[str]
+    imported: list[str]
 
 
 def find(stored: Stored, criteria: Criteria, limit: int) -> Finding:
@@ -60,7 +64,15 @@ def find(stored: Stored, criteria: Criteria, limit: int) -> Finding:
             if len(found) > limit:
                 break
     refused = [one for one in criteria.ids if any(refusals_of(stored.refused, one))]
-    return Finding(found[:limit], len(found) > limit, selection.lost, refused)
+    imported = _imported(stored, criteria.ids)
+    return Finding(found[:limit], len(found) > limit, selection.lost, refused, imported)
+
+
+def _imported(stored: Stored, ids: Iterable[str]) -> list[str]:
+    """Those of the ids under which the log holds an imported message."""
+    sources = [source for source in stored.sources if is_imported(source)]
+    with closing(sqlite_reader(stored.log)) as log:
+        return [one for one in ids if any(log.find(source, one) for source in sources)]
 
 
 def _newest(window: Iterable[list[Fit]], slugs: dict[int, str], room: int) -> list[Found]:

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from headgate.delivery.reader import DeliveryReader
-from headgate.spec.names import engage_source
+from headgate.spec.names import engage_source, import_source
 from headgate.workspace.store import DestinationStay, Version, WorkspaceReader
 from headgate.workspace.table import Catalog
 from headgate.workspace.versions import ReadyVersion, Versions
@@ -47,11 +47,12 @@ class Stored:
 
     @cached_property
     def sources(self) -> set[str]:
-        """The slug of every source there ever was, the hidden ones of Engage included."""
+        """The slug of every source there ever was, the hidden ones of imports and of Engage included."""
         newest = self.newest.number
         documents = (self._workspace.at(number).document for number in range(1, newest + 1))
         slugs = {source["slug"] for document in documents for source in document["sources"]}
-        return slugs | {engage_source(stay.slug) for stay in self.history}
+        imported = {import_source(slug) for slug in slugs}
+        return slugs | imported | {engage_source(stay.slug) for stay in self.history}
 
     def facts(self) -> DeliveryReader | None:
         """The facts of delivery, to be closed by the caller; None when there are none yet."""

@@ -30,6 +30,7 @@ from headgate.records.stored import AT_THE_DOOR, Stored
 from headgate.records.stretches import received_at
 from headgate.records.words import in_words, json_of, text_of
 from headgate.spec.message import normalize
+from headgate.spec.names import configured_source, is_imported
 from headgate.spec.repair import DECODE_ERRORS
 from headgate.spec.timestamps import iso_ms
 
@@ -392,8 +393,11 @@ def _arrival(found: _Found, message: dict[str, Any] | None) -> Arrival:
 
 def _arrived(arrival: Arrival) -> Event:
     how = "in a batch" if arrival.batched else "alone"
+    if is_imported(arrival.source):
+        how = "imported from an archive, delivered to nobody"
     sender = f" from {arrival.ip}" if arrival.ip else ""
-    text = f"{arrival.type or 'message'} to source {arrival.source}, {how}{sender}"
+    source = configured_source(arrival.source)
+    text = f"{arrival.type or 'message'} to source {source}, {how}{sender}"
     if arrival.erased:
         text += "; the content was erased at the user's request"
     return Event(arrival.received_at, "arrived", "", text)

@@ -21,6 +21,7 @@ SOURCE_TYPES = (WEBSITE, MOBILE, SERVER)
 CLIENT_SIDE_SOURCE_TYPES = frozenset({WEBSITE, MOBILE})
 
 _ENGAGE = "engage/"  # no slug holds a slash
+_IMPORT = "import/"
 
 
 def engage_source(destination: str) -> str:
@@ -31,3 +32,18 @@ def engage_source(destination: str) -> str:
 def engage_destination(source: str) -> str:
     """The slug of the one destination that a hidden source of Engage feeds; "" for any other source."""
     return source.removeprefix(_ENGAGE) if source.startswith(_ENGAGE) else ""
+
+
+def import_source(source: str) -> str:
+    """The hidden source of messages that were imported for a source, to be delivered to nobody."""
+    return _IMPORT + source
+
+
+def is_imported(source: str) -> bool:
+    """Whether a source is the hidden one of imported messages."""
+    return source.startswith(_IMPORT)
+
+
+def configured_source(source: str) -> str:
+    """The source in the workspace that messages belong to: for imported ones, that they were imported for."""
+    return source.removeprefix(_IMPORT)

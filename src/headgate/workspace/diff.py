@@ -17,6 +17,8 @@ from headgate.workspace.table import Catalog
 NOTHING_CHANGED = "nothing changed"
 _SHOWN_CHARS = 80
 
+_ENGAGE_SECRETS = frozenset(row.name for row in table.ENGAGE if row.secret)
+
 Values = dict[str, Any]
 
 
@@ -31,7 +33,7 @@ def changes(
         *_list_changes("source", old["sources"], new["sources"], "slug", keys),
         *_list_changes("destination", old["destinations"], new["destinations"], "slug", secrets),
         *_value_changes("retention", old["retention"], new["retention"]),
-        *_value_changes("engage", _engage_itself(old), _engage_itself(new)),
+        *_value_changes("engage", _engage_itself(old), _engage_itself(new), _ENGAGE_SECRETS),
     ]
     for word, key in (("audience", "audiences"), ("computed trait", "computedTraits")):
         lines += _list_changes(word, old["engage"][key], new["engage"][key], "name")
@@ -120,9 +122,9 @@ def _secret_paths(row: Setting, path: str) -> Iterator[str]:
 
 
 def _masked(was: Any, now: Any) -> str:
-    if was is None:
+    if not was:
         return "not set → a secret"
-    return "a secret → not set" if now is None else "a secret → another"
+    return "a secret → another" if now else "a secret → not set"
 
 
 def _shown(value: Any) -> str:

@@ -86,6 +86,7 @@ class Engage(msgspec.Struct, frozen=True, rename="camel"):
     identity: dict[str, IdentifierLimit] = {}
     audiences: tuple[Audience, ...] = ()
     computed_traits: tuple[ComputedTrait, ...] = ()
+    profile_api_tokens: tuple[str, ...] = ()
 
     @property
     def configured(self) -> bool:
@@ -108,7 +109,8 @@ class Workspace(msgspec.Struct, frozen=True, dict=True):
     def destinations_of(self, source_slug: str) -> tuple[Destination, ...]:
         """The destinations connected to a source, disabled ones included, in the file's order.
 
-        A hidden source of Engage has the one destination that it is named after.
+        A hidden source of Engage has the one destination that it is named after, one of imported messages
+        has none.
         """
         slug = engage_destination(source_slug)
         if slug:

@@ -151,6 +151,13 @@ ENGAGE = (
     ),
     Setting("audiences", Kind.GROUPS, "Who belongs where.", members=AUDIENCE),
     Setting("computedTraits", Kind.GROUPS, "Values computed per user.", members=COMPUTED_TRAIT),
+    Setting(
+        "profileApiTokens",
+        Kind.TEXTS,
+        "Tokens with which programs may ask for profiles; none: nobody may.",
+        default=(),
+        secret=True,
+    ),
 )
 
 WORKSPACE = (

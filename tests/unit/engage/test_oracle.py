@@ -200,7 +200,7 @@ REDUCED: dict[str, tuple[Reduced, list[Any], Any]] = {
     "mode wants three": (made_of("mode", minimum=3), ["a", "a"], None),
     "mode, a tie": (made_of("mode"), ["b", "b", "a", "a"], "a"),
     "mode keeps the type": (made_of("mode"), [5, 5, "x"], 5),
-    "mode by text": (made_of("mode"), [5, "5", "x"], 5),
+    "mode by text": (made_of("mode"), [5, "5", "x"], "5"),
     "mode without lists": (made_of("mode"), [["a"], ["a"]], None),
     "mode as array": (made_of("mode", read_as="array"), [["a"], ["a"]], ["a"]),
     "unique": (made_of("unique"), ["b", "a", "b", 5, 5.0, True, ""], ["", "5", "a", "b", "true"]),

@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import msgspec
+from duckdb.func import FunctionNullHandling
 
 from headgate.engage.computation.kept import LONGEST_TEXT, kept
 from headgate.language import values
@@ -73,7 +74,7 @@ CREATE MACRO rounded_once(units, others) AS CASE
 
 def install(connection: duckdb.DuckDBPyConnection) -> None:
     """Makes the macros and functions known."""
-    functions: list[tuple[str, Callable[..., Any], list[str], str]] = [
+    functions: list[tuple[str, Callable[..., Any], list[Any], str]] = [
         ("number_text", _number_text, ["VARCHAR"], "VARCHAR"),
         ("nested_text", _nested_text, ["VARCHAR"], "VARCHAR"),
         ("other_date_ms", _date_ms, ["VARCHAR"], "BIGINT"),
@@ -83,11 +84,7 @@ def install(connection: duckdb.DuckDBPyConnection) -> None:
     ]
     for name, function, parameters, returned in functions:
         connection.create_function(
-            name,
-            function,
-            parameters,  # type: ignore[arg-type]
-            returned,  # type: ignore[arg-type]
-            null_handling="special",  # type: ignore[arg-type]
+            name, function, parameters, returned, null_handling=FunctionNullHandling.SPECIAL
         )
     connection.execute(_MACROS).fetchall()
 

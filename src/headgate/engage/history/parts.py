@@ -95,7 +95,7 @@ def new_part(directory: Path, day: str, first: int, last: int) -> Iterator[Path]
     try:
         yield unfinished
         _sync_file(unfinished)
-        os.replace(unfinished, path)
+        unfinished.replace(path)
         sync_directory(holder)
     finally:
         unfinished.unlink(missing_ok=True)

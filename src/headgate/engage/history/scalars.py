@@ -11,7 +11,6 @@ import msgspec
 
 from headgate.engage.history.duck import quoted
 from headgate.language import values
-from headgate.language.paths import steps_of
 from headgate.language.tree import Comparison, DateTest, Json, NearNow, TextTest
 
 Kind = Literal["json", "number", "integer", "truth", "constant"]
@@ -47,10 +46,16 @@ class Value(NamedTuple):
     def double(self) -> str:
         """The value as a double, if it is a number."""
         if self.kind == "constant":
-            return f"{float(self.constant)!r}::DOUBLE" if values.is_number(self.constant) else "NULL"  # type: ignore[arg-type]
+            number = self.number()
+            return "NULL" if number is None else f"{float(number)!r}::DOUBLE"
         if self.kind == "json":
             return f"number_of({self.sql})"
         return "NULL" if self.kind == "truth" else f"({self.sql})::DOUBLE"
+
+    def number(self) -> int | float | None:
+        """The constant, if it is a number."""
+        value: Any = self.constant
+        return value if values.is_number(value) else None
 
     def is_there(self) -> str:
         """Whether there is a value."""
@@ -66,19 +71,21 @@ def constant(value: Json) -> Value:
 
 def at_path(column: str, steps: Sequence[str]) -> str:
     """What stands in a column of JSON objects at the end of a path, through objects only."""
+    return f"nullif({json_at_path(column, steps)}, 'null')"
+
+
+def json_at_path(column: str, steps: Sequence[str]) -> str:
+    """The same, with a null that is written there as `null`."""
     found, pointer = column, ""
     for step in steps:
-        if step.isdecimal() or step == "-":  # as a pointer it would find the elements of a list, too
+        if (
+            step.isdecimal() or step == "-"
+        ):  # as a pointer it would find the elements of a list, too
             found = f"""json_extract({_pointed(found, pointer)}, '$."{step}"')"""
             pointer = ""
         else:
             pointer += "/" + step.replace("~", "~0").replace("/", "~1")
-    return f"nullif({_pointed(found, pointer)}::VARCHAR, 'null')"
-
-
-def at_text_path(column: str, path: str) -> str:
-    """The same, for a path as definitions write it."""
-    return at_path(column, steps_of(path))
+    return f"{_pointed(found, pointer)}::VARCHAR"
 
 
 # Conditions
@@ -134,7 +141,8 @@ def near_now(left: Value, test: NearNow, span_ms: int, at_ms: int) -> str:
 def _is_exact(left: Value, right: Value) -> bool:
     """Whether doubles order the two as the language does: no JSON number against a large or unknown one."""
     if right.kind == "constant":
-        return not values.is_number(right.constant) or abs(right.constant) < _EXACT  # type: ignore[arg-type]
+        number = right.number()
+        return number is None or abs(number) < _EXACT
     return left.kind != "json" and right.kind != "json"
 
 

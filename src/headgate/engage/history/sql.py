@@ -18,10 +18,10 @@ from headgate.engage.history.reductions import kind_of, newest_session, nothing_
 from headgate.engage.history.scalars import (
     Value,
     at_path,
-    at_text_path,
     compared,
     constant,
     date_tested,
+    json_at_path,
     near_now,
     one_of,
     text_tested,
@@ -98,10 +98,9 @@ class Query:
         """The table of a trait, and whether it is a computation."""
         if name in self._computed:
             return self._computed[name], True
-        value = at_path("traits", [name])
-        there = value.removeprefix("nullif(").removesuffix(", 'null')")
+        value = json_at_path("traits", [name])
         written = (
-            f"SELECT profile, at_ms, received_at_ms, message_id, seq, {there} AS v FROM event"
+            f"SELECT profile, at_ms, received_at_ms, message_id, seq, {value} AS v FROM event"
             f" WHERE name = '' AND traits <> '{{}}' AND at_ms <= {self.at_ms}"
         )
         last = (
@@ -149,9 +148,7 @@ class _Joined:
         alias, is_computed = self._traits[name]
         if not deeper:
             return Value(f"{alias}.value", "json")
-        return (
-            constant(None) if is_computed else Value(at_path(f"{alias}.value", deeper), "json")
-        )
+        return constant(None) if is_computed else Value(at_path(f"{alias}.value", deeper), "json")
 
 
 class _OfProfile(_Joined):
@@ -167,7 +164,8 @@ class _OfProfile(_Joined):
         events = _OfEvent(self.query, tree.events, None)
         rows = events.rows(tree, f"{events.alias}.profile", f"{events.name} {events.alias}", [])
         if isinstance(tree.events.window, Session):
-            rows = newest_session(rows, tree.events.window.gap_ms, self.query.at_ms)
+            found = f"SELECT * FROM {self.query.add('rows', rows)}"
+            rows = newest_session(found, tree.events.window.gap_ms, self.query.at_ms)
         alias = self.join(self.query.add("reduced", reduced(tree, rows)), "owner", "profile")
         return _or_nothing(tree, alias)
 
@@ -197,7 +195,7 @@ class _OfEvent(_Joined):
         if isinstance(of, Property) and of.of_parent:
             assert self.parent, "a property of a parent without a parent"
             return self.parent.read(Property(of.path))
-        sql = at_text_path("context" if isinstance(of, Context) else "properties", of.path)
+        sql = at_path("context" if isinstance(of, Context) else "properties", steps_of(of.path))
         column = self._columns.setdefault(sql, f"c{len(self._columns)}")
         return Value(f"{self.alias}.{column}", "json")
 
@@ -209,9 +207,7 @@ class _OfEvent(_Joined):
             f" ON {child.alias}.profile = {self.alias}.profile"
         )
         after = f"{child.alias}.at_ms - {self.alias}.at_ms"
-        rows = child.rows(
-            tree, f"{self.alias}.seq", source, _follows(after, tree.events.window)
-        )
+        rows = child.rows(tree, f"{self.alias}.seq", source, _follows(after, tree.events.window))
         return _or_nothing(
             tree, self.join(self.query.add("reduced", reduced(tree, rows)), "owner", "seq")
         )
@@ -259,7 +255,7 @@ def condition(tree: Condition, scope: Any, wanted: bool = True) -> str:
         return f"(NOT {condition(tree.part, scope, not wanted)})"
     actual = _tested(tree, _scalar(tree.left, scope), scope)
     awaited_ms = _awaited_ms(tree.left, scope)
-    if awaited_ms is None:
+    if awaited_ms is None or not isinstance(tree.left, Reduced):
         return actual
     of_nothing = _tested(tree, nothing_of(tree.left), scope)
     still_open = f"{scope.query.at_ms} < {scope.alias}.at_ms + {awaited_ms}"

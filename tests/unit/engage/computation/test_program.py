@@ -1,6 +1,7 @@
 """The program: what touches whom, what depends on what, new profiles, explanations."""
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 from computing import (
@@ -99,7 +100,7 @@ def test_an_audience_is_false_and_a_count_0_for_a_profile_that_nothing_is_known_
         "event('A').last(property('x'))",
         "event('A').unique(property('x'))",
     )
-    expected = {1: False, 2: True, 3: 0, 4: True, 5: None, 6: []}
+    expected: dict[int, Any] = {1: False, 2: True, 3: 0, 4: True, 5: None, 6: []}
     assert running.unknown == expected
     outcomes = running.evaluate(Profile(1, T0), range(1, 7), T0)
     assert outcomes == {number: Outcome(value, None) for number, value in expected.items()}

@@ -28,7 +28,22 @@ REDUCERS = (
     "unique(property('x'))",
     "unique(property('x')).count()",
 )
-VALUES = (1, 2.5, "1", "a", "b", True, None, [], ["a"], {"a": 1}, 1e16, -1e16, 0.1, 10**25)
+VALUES: tuple[Any, ...] = (
+    1,
+    2.5,
+    "1",
+    "a",
+    "b",
+    True,
+    None,
+    [],
+    ["a"],
+    {"a": 1},
+    1e16,
+    -1e16,
+    0.1,
+    10**25,
+)
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -8,7 +8,7 @@ from copy import deepcopy
 from operator import itemgetter
 from typing import Any
 
-from headgate.engage.computation.folds import Fold
+from headgate.engage.computation.folds import Fold, Row
 from headgate.engage.computation.kept import MOST_KEPT
 from headgate.engage.computation.leaves.leaf import Accepts, Leaf, States
 from headgate.engage.computation.moment import FOREVER, Evaluate, Finding, Moment
@@ -19,7 +19,7 @@ _first, _last = itemgetter(0), itemgetter(1)
 
 class Sessions(Leaf):
     """State: chains in order, each with its first and last instant and the fold's state; the rows of future
-    events by instant; how many of either were left out.
+    events by instant, [instant, None] where there is no value; how many of either were left out.
     """
 
     def __init__(
@@ -39,11 +39,8 @@ class Sessions(Leaf):
     def take(self, states: States, observed: Observed) -> bool:
         if self.accepts is not None and not self.accepts(observed):
             return False
-        row = self._fold.row(observed)
-        if row is None:
-            return False
         state = states.setdefault(self.number, [[], [], 0])
-        state[1].append(row)
+        state[1].append(self._fold.row(observed) or [observed.at_ms, None])
         self._settle(state, observed.received_at_ms)
         return True
 
@@ -88,10 +85,15 @@ class Sessions(Leaf):
         future.sort(key=_first)
         while future and future[0][0] <= at_ms:
             row = future.pop(0)
-            self._link(state, [row[0], row[0], self._fold.add(self._fold.empty(), row)])
+            self._link(state, [row[0], row[0], self._folded(row)])
         state[2] += max(0, len(chains) - MOST_KEPT) + max(0, len(future) - MOST_KEPT)
         del chains[: max(0, len(chains) - MOST_KEPT)]
         del future[MOST_KEPT:]
+
+    def _folded(self, row: Row) -> Any:
+        """An event by itself; one that has nothing to give goes on with its session all the same."""
+        nothing = self._fold.empty()
+        return nothing if row[-1] is None else self._fold.add(nothing, row)
 
     def _link(self, state: Any, chain: list[Any]) -> None:
         """Puts a chain among the others, and makes one of all that are near enough."""

@@ -1,0 +1,457 @@
+"""`engage`: audiences and computed traits, listed, tried, explained, checked, exported, told again."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from headgate.cli.console import (
+    DEFAULT_DATA_DIR,
+    AsJson,
+    DataDir,
+    DataDirOrBackup,
+    Line,
+    no,
+    opened,
+    print_json,
+    print_lines,
+    progress_bar,
+    say,
+    table,
+    usage_error,
+)
+
+if TYPE_CHECKING:
+    from headgate.engage.registry import Record
+    from headgate.records.engage.explaining import Message, Reason, Why
+    from headgate.records.engage.listing import Listed, Listing
+    from headgate.records.engage.members import Member
+    from headgate.records.engage.stored import Engaged
+    from headgate.records.engage.tellings import Telling
+    from headgate.records.stored import Stored
+
+_WIDEST = 60
+_COLUMNS = ("user_id", "email", "anonymous_id")
+_JUNCTIONS = {"all": "all of", "any": "one of", "not": "not"}
+_STYLES = {True: "green", False: "red"}
+
+Key = Annotated[
+    str, typer.Argument(help="The key of an audience or computed trait.", metavar="KEY")
+]
+
+engage = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@engage.callback()
+def about() -> None:
+    """Show and try audiences and computed traits.
+
+    They are defined in headgate.yaml, under engage, and computed while a server runs.
+
+    \b
+    Example:
+      headgate engage list
+    """
+
+
+@engage.command("list")
+def list_(
+    thorough: Annotated[
+        bool,
+        typer.Option(
+            "--thorough", help="Look at every profile, too, for what there was no room for."
+        ),
+    ] = False,
+    data_dir: DataDirOrBackup = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """List audiences and computed traits, and what is going on.
+
+    How far each is, how many members it has, how many of these have no userId and cannot be told
+    of; what waits to be told, and how long that takes under Heap's limits; identifiers that were
+    not used.
+
+    \b
+    Example:
+      headgate engage list --json
+    """
+    from headgate.destinations.catalog import CATALOG
+    from headgate.records.engage.listing import listing
+
+    with opened(data_dir) as stored, _engaged(stored, as_json=as_json) as store:
+        found = listing(stored, store, CATALOG, thorough=thorough)
+    if as_json:
+        print_json(found)
+    else:
+        print_lines(_listing_lines(found))
+    if not found.computations:
+        say("There are no audiences and no computed traits.")
+
+
+@engage.command()
+def members(
+    key: Key,
+    limit: Annotated[int, typer.Option(help="Show at most so many.", min=1, metavar="N")] = 20,
+    data_dir: DataDirOrBackup = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """List who is in an audience, or who has a value of a computed trait.
+
+    In the order in which they were first seen, with everything that identifies them.
+
+    \b
+    Example:
+      headgate engage members order_completed_last_30days --limit 50
+    """
+    from itertools import islice
+
+    from headgate.records.engage.members import members as search
+
+    with opened(data_dir) as stored, _engaged(stored, as_json=as_json) as store:
+        record = _record(store, key, as_json=as_json)
+        with progress_bar("Searching") as looked_at:
+            found = list(islice(search(store, record, looked_at), limit))
+        size = store.sizes().get(record.number, 0)
+    if as_json:
+        print_json({"key": key, "size": size, "members": found})
+    elif found:
+        print_lines(_member_lines(record, found))
+    if size > len(found):
+        say(f"These are {len(found):,} of {size:,}; --limit shows more.")
+    elif not found:
+        say(f"{key} has no members.")
+
+
+@engage.command()
+def export(
+    key: Key,
+    output: Annotated[
+        Path | None,
+        typer.Argument(help="Write to this file, which must not exist, instead of stdout."),
+    ] = None,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV, which it does without, too.")
+    ] = False,
+    data_dir: DataDirOrBackup = DEFAULT_DATA_DIR,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines, one object each, instead of CSV.")
+    ] = False,
+) -> None:
+    """Print all members of an audience, or all values of a computed trait.
+
+    A row for each person: value, userId, email, anonymousId, and all identifiers as JSON. Several
+    of one type stand below each other in their cell.
+
+    \b
+    Example:
+      headgate engage export order_completed_last_30days --csv members.csv
+    """
+    from headgate.records.engage.members import members as search
+
+    if as_csv and as_json:
+        raise usage_error("one of --csv and --json, not both", "export")
+    with opened(data_dir) as stored, _engaged(stored, as_json=False) as store:
+        record = _record(store, key, as_json=False)
+        with progress_bar("Exporting") as looked_at, _opened_for_writing(output) as out:
+            found = search(store, record, looked_at)
+            written = _write_json(out, found) if as_json else _write_csv(out, found)
+    say(f"{_people(written)}{f' in {output}' if output else ''}.")
+
+
+@engage.command()
+def explain(
+    key: Key,
+    user: Annotated[
+        str, typer.Argument(help="A userId, or TYPE:VALUE as in email:a@b.c.", metavar="USER")
+    ],
+    messages: Annotated[
+        int, typer.Option(help="Name at most so many messages for a part.", min=0, metavar="N")
+    ] = 5,
+    data_dir: DataDirOrBackup = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Say why a user is in an audience or not, or has a trait's value.
+
+    Every condition with what it comes to and the messages or traits that make it so; when it next
+    changes by itself; what each destination was told last, and what Heap answered. Exit status 1
+    when there is no such audience, trait or user.
+
+    \b
+    Example:
+      headgate engage explain order_completed_last_30days ann@example.com
+    """
+    from headgate.clock import SystemClock
+    from headgate.destinations.catalog import CATALOG
+    from headgate.records.engage.explaining import explain as ask
+    from headgate.records.engage.people import find_person
+
+    with opened(data_dir) as stored, _engaged(stored, as_json=as_json) as store:
+        record = _record(store, key, as_json=as_json)
+        profile = find_person(store, user)
+        if profile is None:
+            words = f"{user} is not known in {data_dir}: no message with this identifier was read"
+            raise no(words, as_json=as_json)
+        now_ms = SystemClock().now_ms()
+        why = ask(stored, store, CATALOG, record, profile, now_ms=now_ms, most=messages)
+    if as_json:
+        print_json(why)
+    else:
+        print_lines(_why_lines(why, user))
+
+
+@engage.command()
+def resync(key: Key, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Tell destinations again.
+
+    Of every member of an audience, every value of a computed trait, whatever they were told
+    before. Live messages go first. A running server begins at once, otherwise the next one.
+
+    \b
+    Example:
+      headgate engage resync order_completed_last_30days
+    """
+    import secrets
+
+    from headgate.control import Look, _ask
+    from headgate.engage.requests import Requests
+
+    with opened(data_dir) as stored, _engaged(stored, as_json=as_json) as store:
+        record = _record(store, key, as_json=as_json)
+        size = store.sizes().get(record.number, 0)
+    Requests(data_dir).ask(secrets.token_hex(8), key)
+    why_not = _ask(data_dir, Look("engage"), 30.0)
+    if as_json:
+        server = "stopped" if why_not is None else "trouble" if why_not else "taken"
+        print_json({"key": key, "members": size, "server": server, "trouble": why_not or ""})
+    if why_not:
+        raise no(f"the request is stored, but the running server has not taken it up: {why_not}")
+    destinations = ", ".join(record.destinations) or "no destination"
+    begins = "it begins when a server does" if why_not is None else "it has begun"
+    say(f"{destinations} is told again of {_people(size)}; {begins}: see headgate engage list.")
+
+
+# The way in
+
+
+@contextmanager
+def _engaged(stored: "Stored", *, as_json: bool) -> "Iterator[Engaged]":
+    """Engage's store; the answer is no when there is none."""
+    from headgate.records.engage.stored import NothingComputed, engaged
+
+    try:
+        with engaged(stored.data_dir) as store:
+            yield store
+    except NothingComputed as nothing:
+        raise no(str(nothing), as_json=as_json) from None
+
+
+def _record(store: "Engaged", key: str, *, as_json: bool) -> "Record":
+    record = store.record(key)
+    if record is None:
+        keys = ", ".join(one.key for one in store.records) or "none"
+        words = f"there is no audience or computed trait with the key {key}; there are: {keys}"
+        raise no(words, as_json=as_json)
+    return record
+
+
+# The way out
+
+
+@contextmanager
+def _opened_for_writing(output: Path | None) -> Iterator[TextIO]:
+    if output is None:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    try:
+        file = output.open("x", encoding="utf-8", newline="")
+    except FileExistsError:
+        raise usage_error(f"{output} exists already; name another file", "OUTPUT") from None
+    with file:
+        yield file
+
+
+def _write_csv(out: TextIO, found: "Iterable[Member]") -> int:
+    import csv
+
+    import msgspec
+
+    rows = csv.writer(out, lineterminator="\r\n")  # RFC 4180
+    rows.writerow(("profile", "value", *_COLUMNS, "identifiers"))
+    written = 0
+    for written, one in enumerate(found, 1):  # noqa: B007
+        cells = ["\n".join(one.identifiers.get(name, ())) for name in _COLUMNS]
+        everything = msgspec.json.encode(one.identifiers).decode()
+        rows.writerow((one.profile, _shown(one.value), *cells, everything))
+    return written
+
+
+def _write_json(out: TextIO, found: "Iterable[Member]") -> int:
+    import msgspec
+
+    written = 0
+    for written, one in enumerate(found, 1):  # noqa: B007
+        out.write(msgspec.json.encode(one).decode() + "\n")
+    return written
+
+
+# For people
+
+
+def _listing_lines(found: "Listing") -> Iterator[Line]:
+    yield from _progress_lines(found)
+    if found.computations:
+        heads = ("key", "kind", "state", "members", "without userId", "told last", "destinations")
+        yield from table(heads, [_row(one) for one in found.computations])
+    if found.destinations:
+        yield "", ""
+        waits = ("destination", "", "to the log", "to Heap", "time under its limits")
+        yield from table(waits, [_destination_row(one) for one in found.destinations])
+    if found.violations:
+        yield "", ""
+        yield "Identifiers that were not used", "bold"
+        for kind, n in found.violations.items():
+            yield f"  {n:,} {kind.replace('_', ' ')}", "yellow"
+    left_out = [one for one in found.computations if one.left_out]
+    for one in left_out:
+        yield f"{one.key}: {one.left_out:,} events or values had no room in people's records", "red"
+
+
+def _progress_lines(found: "Listing") -> Iterator[Line]:
+    at = f", evaluated at {found.evaluated_at}" if found.evaluated_at else ""
+    yield f"{_people(found.people)}{at}", "bold"
+    if found.behind:
+        yield f"{found.behind:,} messages are still to be read", "yellow"
+    if found.sweep_percent is not None:
+        yield f"Everybody is being looked at after a change: {found.sweep_percent} %", "yellow"
+    yield "", ""
+
+
+def _row(one: "Listed") -> tuple[str | int, ...]:
+    ready = f" {one.ready_percent} %" if one.ready_percent is not None else ""
+    told = one.told_at or ("" if one.size_changed_at is None else "not lately")
+    return (
+        one.key,
+        one.kind,
+        one.state + ready,
+        one.members,
+        one.undeliverable,
+        told,
+        " ".join(one.destinations),
+    )
+
+
+def _destination_row(one: Any) -> tuple[str | int, ...]:
+    from headgate.cli.accounts import duration_text
+
+    took = duration_text(one.drain_seconds) if one.waiting or one.pending else ""
+    return one.destination, "" if one.enabled else "disabled", one.waiting, one.pending, took
+
+
+def _member_lines(record: "Record", found: "list[Member]") -> Iterator[Line]:
+    heads = ("profile", *(() if record.is_audience else ("value",)), *_COLUMNS)
+    yield from table(heads, [_member_row(record, one) for one in found])
+
+
+def _member_row(record: "Record", one: "Member") -> tuple[str, ...]:
+    value = () if record.is_audience else (_cut(_shown(one.value)),)
+    cells = (_first(one.identifiers.get(name, [])) for name in _COLUMNS)
+    return (str(one.profile), *value, *cells)
+
+
+def _first(values: list[str]) -> str:
+    more = f" and {len(values) - 1:,} more" if len(values) > 1 else ""
+    return _cut(values[0]) + more if values else ""
+
+
+def _why_lines(why: "Why", user: str) -> Iterator[Line]:
+    yield f"{why.key}: {_shown(why.value)} for {user} at {why.at}", "bold"
+    if why.changes_at is not None:
+        yield f"  by itself it becomes {_shown(why.changes_to)} at {why.changes_at}", ""
+    else:
+        yield "  it does not change by itself", ""
+    known = ", ".join(f"{type_} {_first(values)}" for type_, values in why.identifiers.items())
+    yield f"  profile {why.profile}: {known}", ""
+    if why.state != "live":
+        yield f"  the {why.kind} is {why.state}", "yellow"
+    if why.behind:
+        yield f"  {why.behind:,} messages are still to be read", "yellow"
+    if why.computed != why.value:
+        computed = _shown(why.computed)
+        yield f"  what was evaluated last is {computed}; a server that runs comes to it", "yellow"
+    if why.left_out:
+        yield f"  {why.left_out:,} events or values had no room in the profile's record", "red"
+    yield "", ""
+    yield from _reason_lines(why.reason, 0)
+    yield "", ""
+    if why.undeliverable:
+        yield why.undeliverable, "yellow"
+    for one in why.told:
+        yield from _told_lines(one)
+    if not why.told and not why.undeliverable:
+        yield f"The {why.kind} goes to no destination.", ""
+
+
+def _reason_lines(reason: "Reason", depth: int) -> Iterator[Line]:
+    indent = "  " * depth
+    current = "" if reason.current is None else f"  (now {_cut(_shown(reason.current))})"
+    style = _STYLES.get(reason.value, "") if isinstance(reason.value, bool) else ""
+    value = _cut(_shown(reason.value))
+    yield f"{indent}{value:<6} {_JUNCTIONS.get(reason.junction, reason.text)}{current}", style
+    for part in reason.parts:
+        yield from _reason_lines(part, depth + 1)
+    for trait in reason.traits:
+        by = f"from {trait.by} at {trait.at}" if trait.at else trait.by or "nobody set it"
+        yield f"{indent}       trait {trait.name}: {_cut(_shown(trait.value))}, {by}", ""
+    if reason.counting:
+        shown = len(reason.messages)
+        newest = f", the newest {shown:,}" if shown < reason.counting else ""
+        counts = "1 message counts" if reason.counting == 1 else f"{reason.counting:,} count"
+        yield f"{indent}       {counts}{newest}:", ""
+    for one in reason.messages:
+        value = "" if one.value is None else f"  {_cut(_shown(one.value))}"
+        until = f"  until {one.until}" if one.until else ""
+        yield f"{indent}         {_message(one)}{value}{until}", ""
+    if reason.newest_other is not None:
+        do_not = "1 does not" if reason.others == 1 else f"{reason.others:,} do not, the newest"
+        yield f"{indent}       {do_not}: {_message(reason.newest_other)}", ""
+
+
+def _message(one: "Message") -> str:
+    return f"{one.id}  {one.at}  {one.name}  {one.source}"
+
+
+def _told_lines(one: "Telling") -> Iterator[Line]:
+    who = f"{one.destination}, userId {one.user_id}"
+    if one.at is None:
+        yield f"{who}: never told", "bold"
+    else:
+        times = "once" if one.times == 1 else f"{one.times:,} times in all"
+        yield f"{who}: told {_shown(one.told)} at {one.at}, {times}", "bold"
+        reason = f" ({one.reason})" if one.reason else ""
+        answered = f", answered {one.status}" if one.status else ""
+        sentence = f" {one.sentence}" if one.sentence else ""
+        outcome = f"{one.outcome}{reason}{answered}" if one.outcome else ""
+        yield f"  {outcome}{sentence}".rstrip(), ""
+        if one.answer:
+            yield f"  Heap: {_cut(one.answer)}", ""
+        yield f"  headgate trace {one.message_id}", ""
+    if one.why:
+        yield f"  {one.why}", "yellow"
+
+
+def _people(n: int) -> str:
+    return "1 person" if n == 1 else f"{n:,} people"
+
+
+def _shown(value: Any) -> str:
+    import msgspec
+
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"

@@ -1,0 +1,76 @@
+"""Engage's store as the commands and the Profile API read it: in one consistent view, whoever writes meanwhile."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from headgate.engage.history.parts import engage_store
+from headgate.engage.planning import records_of
+from headgate.engage.reader import EngageReader, OtherStore
+from headgate.engage.registry import Record, State
+from headgate.eventlog.sqlite import sqlite_reader
+from headgate.queries import load_queries
+from headgate.records.stored import Stored
+from headgate.stores import UnusableDirectory
+
+_SQL = load_queries("headgate.engage") | load_queries("headgate.records.engage")
+
+
+class NothingComputed(Exception):
+    """A data directory in which Engage has stored nothing; its text says so."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(
+            f"Engage has stored nothing in {data_dir} yet: it begins when a server runs on a workspace"
+            " with audiences or computed traits; a backup does not hold it"
+        )
+
+
+class Engaged(EngageReader):
+    """The store at one moment: the first read fixes what all later ones see."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._db.execute("BEGIN")
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """Every computation there is, in the order of their numbers."""
+        return [one for one in records_of(self.computations()) if one.state is not State.REMOVED]
+
+    def record(self, key: str) -> Record | None:
+        """The computation with this key."""
+        return next((one for one in self.records if one.key == key), None)
+
+    def leaf_numbers(self) -> dict[str, int]:
+        """The numbers that stand for leaves in profiles' records, by their texts."""
+        return dict(self._db.execute(_SQL["leaves"]))
+
+    def waiting(self) -> dict[str, int]:
+        """How many messages wait for the log, by the destination they are for."""
+        return dict(self._db.execute(_SQL["waiting"]))
+
+    def numbers_of(self, profile: int) -> list[int]:
+        """The profile's own number, and those of the profiles that went into it."""
+        return [profile, *(id_ for (id_,) in self._db.execute(_SQL["merged_into"], (profile,)))]
+
+
+def behind(store: EngageReader, stored: Stored) -> int:
+    """How many messages of the log Engage has not read yet."""
+    with closing(sqlite_reader(stored.log)) as log:
+        return max(0, log.last_seq() - store.position().seq)
+
+
+@contextmanager
+def engaged(data_dir: Path) -> Iterator[Engaged]:
+    """The store of a data directory; raises NothingComputed, and UnusableDirectory for another version's."""
+    path = engage_store(data_dir)
+    if not path.exists():
+        raise NothingComputed(data_dir)
+    try:
+        store = Engaged(path)
+    except OtherStore as error:
+        raise UnusableDirectory(str(error)) from None
+    with closing(store):
+        yield store
