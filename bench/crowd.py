@@ -140,6 +140,7 @@ def _lived(store: EngageStore, data_dir: Path, people: int, first: int) -> list[
     store.swept_to(0)
     while engine.sweep():
         pass
+    store.archived(engine.read_to)
     while waiting := store.outbox(_AT_ONCE):
         store.taken([row.number for row in waiting])
     return store.load(range(1, store.position().last_profile + 1))

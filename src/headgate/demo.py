@@ -151,7 +151,9 @@ Headgate is running.
 
   Segment libraries send to   {public}   (write key {WRITE_KEY})
   Private port                {private}
-  Heap, played by a sandbox   {sandbox_url}   (what it holds: {sandbox_url}/users)
+  Heap, played by a sandbox   {sandbox_url}
+    what the server sent it   {sandbox_url}/users
+    what pages told it        {sandbox_url}/journal
   A shop in device mode       {sandbox_url}{shop.PATH}   (open it in a browser)
 
 Send a first message from another terminal:

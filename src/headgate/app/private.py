@@ -59,13 +59,7 @@ class PrivatePort:
         await self._app(scope, receive, send)
 
     def _home(self, request: Request) -> Response:
-        lines = [
-            "Headgate",
-            "",
-            "/metrics    counters for Prometheus",
-            "/v1/spaces  Segment's Profile API",
-            "",
-        ]
+        lines = ["Headgate", "", "/metrics  counters for Prometheus", ""]
         lines += [
             f"{one.slug}: {one.state}{', ' + one.trouble if one.trouble else ''}"
             for one in self._delivery.status()

@@ -136,7 +136,9 @@ def find(
     if found.more:
         say(f"There are more than these {limit:,}; show them with --limit.")
     elif any(map(is_imported, criteria.sources)):
-        say("Imported messages are for no destination, so they are not listed: see headgate trace ID")
+        say(
+            "Imported messages are for no destination, so they are not listed: see headgate trace ID"
+        )
     elif not found.messages and not found.refused and not found.imported:
         say(f"No message fits: {criteria}.")
     if DOOR_REASONS.intersection(criteria.reasons):

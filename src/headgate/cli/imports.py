@@ -21,6 +21,7 @@ from headgate.cli.console import (
     progress_bar,
     say,
     usage_error,
+    workspace_path,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from headgate.gateway.imports.run import Counts, Importer
     from headgate.gateway.imports.ways import Way
     from headgate.records.stored import Stored
+    from headgate.workspace.sqlite_privacy import SqlitePrivacyReader
 
 _TELL_EVERY_S = 10.0
 _STDIN = "-"
@@ -40,6 +42,7 @@ _WHY = {
     "no_ids": "neither a userId nor an anonymousId",
     "no_event_name": "a track call without an event name",
     "suppressed": "of users who are suppressed",
+    "deleted": "of users who were deleted after that",
 }
 
 
@@ -83,14 +86,16 @@ def import_(
       cat archive/*.gz | headgate import - --source website
     """
     from headgate.gateway.imports.lines import Archive
-    from headgate.gateway.imports.run import Importer
+    from headgate.gateway.imports.run import Asked, Importer
 
     with ExitStack() as held:
         archive_file = held.enter_context(_file(file))
         stored = held.enter_context(opened(data_dir))
         _check(source, stored)
-        known, way = _way(stored, held, dry_run=dry_run)
-        importer = Importer(way, known, source=source, deliver=deliver, strict=strict)
+        privacy = held.enter_context(closing(_privacy(stored)))
+        known, way = _way(stored, privacy, held, dry_run=dry_run)
+        asked = Asked(source, deliver=deliver, strict=strict)
+        importer = Importer(way, known, lambda: _forgotten(privacy), asked)
         archive = Archive(archive_file)
         trouble = _run(importer, archive, _size(file))
     counts = importer.counts
@@ -131,20 +136,30 @@ def _check(source: str, stored: "Stored") -> None:
         raise usage_error(f"there is no source {source!r}; there are: {there_are}", "--source")
 
 
-def _way(stored: "Stored", held: ExitStack, *, dry_run: bool) -> "tuple[KnownIds, Way]":
+def _privacy(stored: "Stored") -> "SqlitePrivacyReader":
+    from headgate.workspace.sqlite_privacy import SqlitePrivacyReader
+
+    return SqlitePrivacyReader(workspace_path(stored.data_dir))
+
+
+def _forgotten(privacy: "SqlitePrivacyReader") -> dict[str, int]:
+    """When users asked to be forgotten, the last time."""
+    return {one.user_id: one.asked_at_ms for one in privacy.deletions()}
+
+
+def _way(
+    stored: "Stored", privacy: "SqlitePrivacyReader", held: ExitStack, *, dry_run: bool
+) -> "tuple[KnownIds, Way]":
     """The ids that the log holds, and the way into it; both last as long as `held`."""
     from headgate.clock import SystemClock
     from headgate.control import answers
     from headgate.gateway.imports.known import KnownIds
     from headgate.gateway.imports.ways import IntoLog, Nowhere, ThroughServer
     from headgate.locks import Locked, hold
-    from headgate.workspace.sqlite_privacy import SqlitePrivacyReader
     from headgate.workspace.suppressed import SuppressedUsers
 
     data_dir = stored.data_dir
-    suppressed = SuppressedUsers(
-        held.enter_context(closing(SqlitePrivacyReader(data_dir / "workspace.db")))
-    )
+    suppressed = SuppressedUsers(privacy)
     try:
         if not dry_run:
             held.enter_context(hold(data_dir / "import.lock", 0))

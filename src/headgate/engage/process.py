@@ -29,6 +29,7 @@ from headgate.channel import (
 )
 from headgate.clock import Clock, SystemClock
 from headgate.destinations.catalog import CATALOG
+from headgate.engage.archivist import Archivist
 from headgate.engage.engine import Engine
 from headgate.engage.handover import Handover
 from headgate.engage.planning import Planning
@@ -92,12 +93,15 @@ class _Engage:
         self._channel = Channel(line, self._received, self._hung_up)
         self._handover = Handover(self._store, self._channel, self._clock)
         self._channel.send(Ready())
-        handing_over = asyncio.get_running_loop().create_task(self._handover.run())
+        self._archivist = Archivist(self._data_dir, self._store, self._clock, self._tell_read_to)
+        loop = asyncio.get_running_loop()
+        beside = [loop.create_task(one.run()) for one in (self._handover, self._archivist)]
         while not self._over.is_set():
             self._wake.clear()
             await self._clock.wait(self._wake, await self._work())
-        handing_over.cancel()
-        await asyncio.gather(handing_over, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         self._store.close()
         event_log.close()
         workspace.close()
@@ -122,9 +126,14 @@ class _Engage:
             self._engine.use(plan)
         if self._engine.read_to > self._read_to:
             self._read_to = self._engine.read_to
-            self._channel.send(ReadTo(self._read_to))
+            self._archivist.read(self._read_to)
+            self._tell_read_to()
         self._handover.filled()
         return any(worked) or plan is not None
+
+    def _tell_read_to(self) -> None:
+        """What the gateway may let go of; what is told twice is told the same."""
+        self._channel.send(ReadTo(self._archivist.needed_above()))
 
     def _hung_up(self) -> None:
         self._over.set()

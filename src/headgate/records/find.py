@@ -2,11 +2,11 @@
 
 from collections import deque
 from collections.abc import Iterable
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 
 import msgspec
 
-from headgate.eventlog.block import Entry
+from headgate.eventlog.block import BrokenBlock, Entry, id_hash
 from headgate.eventlog.refused import refusals_of
 from headgate.eventlog.sqlite import sqlite_reader
 from headgate.records.criteria import Criteria
@@ -68,11 +68,19 @@ def find(stored: Stored, criteria: Criteria, limit: int) -> Finding:
     return Finding(found[:limit], len(found) > limit, selection.lost, refused, imported)
 
 
-def _imported(stored: Stored, ids: Iterable[str]) -> list[str]:
+def _imported(stored: Stored, ids: tuple[str, ...]) -> list[str]:
     """Those of the ids under which the log holds an imported message."""
     sources = [source for source in stored.sources if is_imported(source)]
+    hashes = {id_hash(source, one) for source in sources for one in ids}
+    if not hashes:
+        return []
+    held: set[str] = set()
     with closing(sqlite_reader(stored.log)) as log:
-        return [one for one in ids if any(log.find(source, one) for source in sources)]
+        for seq in log.find_any(hashes):
+            with suppress(KeyError, BrokenBlock):
+                entry = log.entry(seq)
+                held |= {gist(entry).message_id} if is_imported(entry.envelope.source) else set()
+    return [one for one in ids if one in held]
 
 
 def _newest(window: Iterable[list[Fit]], slugs: dict[int, str], room: int) -> list[Found]:

@@ -17,7 +17,7 @@ class Kind(StrEnum):
     TEXT = "text"
     DIGITS = "digits"
     HOST = "a host name"
-    URL = "an http or https URL"
+    URL = "an http or https URL without user name, query or fragment"
     CHOICE = "one of the choices"
     FLAG = "true or false"
     COUNT = "a whole number, 0 or more"

@@ -54,7 +54,7 @@ def test_plain_data_is_checked_without_lines() -> None:
     (problem,) = refused.value.problems
     assert (problem.path, problem.line) == ("sources[0].writeKeys[0]", None)
     assert str(problem) == (
-        "expected a write key (1 to 128 printable characters without space or colon),"
+        "expected a write key (1 to 128 printable characters without space or colon, and not . or ..),"
         " found text 'a b', at sources[0].writeKeys[0] (the workspace)"
     )
 

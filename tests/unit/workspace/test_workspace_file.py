@@ -176,12 +176,12 @@ SETTINGS_REFUSED = {
     ),
     "no URL": (
         "{appId: 1, apiBaseUrl: heapanalytics.com}",
-        "expected an http or https URL, found text 'heapanalytics.com',"
+        "expected an http or https URL without user name, query or fragment, found text 'heapanalytics.com',"
         " at destinations[0].settings.apiBaseUrl (headgate.yaml:6)",
     ),
     "URL with a password": (
         "{appId: 1, apiBaseUrl: 'https://user:password@heap.example'}",
-        "expected an http or https URL, found text 'https://user:password@heap.example',"
+        "expected an http or https URL without user name, query or fragment, found text 'https://user:password@heap.example',"
         " at destinations[0].settings.apiBaseUrl (headgate.yaml:6)",
     ),
     "host with scheme": (
@@ -255,22 +255,22 @@ FILES_REFUSED = {
     ),
     "write key with a space": (
         "sources:\n  - slug: website\n    writeKeys:\n      - ok\n      - wk website\n",
-        "expected a write key (1 to 128 printable characters without space or colon),"
+        "expected a write key (1 to 128 printable characters without space or colon, and not . or ..),"
         " found text 'wk website', at sources[0].writeKeys[1] (headgate.yaml:5)",
     ),
     "write key that is a step up in a path": (
         "sources: [{slug: website, writeKeys: ['..']}]",
-        "expected a write key (1 to 128 printable characters without space or colon),"
+        "expected a write key (1 to 128 printable characters without space or colon, and not . or ..),"
         " found text '..', at sources[0].writeKeys[0] (headgate.yaml:1)",
     ),
     "write key with a colon": (
         "sources: [{slug: website, writeKeys: ['a:b']}]",
-        "expected a write key (1 to 128 printable characters without space or colon),"
+        "expected a write key (1 to 128 printable characters without space or colon, and not . or ..),"
         " found text 'a:b', at sources[0].writeKeys[0] (headgate.yaml:1)",
     ),
     "empty write key": (
         "sources: [{slug: website, writeKeys: ['']}]",
-        "expected a write key (1 to 128 printable characters without space or colon),"
+        "expected a write key (1 to 128 printable characters without space or colon, and not . or ..),"
         " found a blank text, at sources[0].writeKeys[0] (headgate.yaml:1)",
     ),
     "write key used twice": (

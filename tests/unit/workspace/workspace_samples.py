@@ -63,7 +63,7 @@ texts = st.text(_printable, max_size=20).map(lambda text: text.replace("${", "$$
 names = texts.filter(str.strip)
 write_keys = st.text(
     st.characters(exclude_categories=["C", "Z"], exclude_characters=":"), min_size=1, max_size=12
-).filter(lambda text: text.isprintable() and "${" not in text)
+).filter(lambda text: text.isprintable() and "${" not in text and text not in (".", ".."))
 counts = st.integers(0, 2**53 - 1)
 scalars = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | texts
 free_values = scalars | st.lists(scalars, max_size=3) | st.dictionaries(texts, scalars, max_size=3)

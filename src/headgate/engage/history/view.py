@@ -47,27 +47,17 @@ class View:
         """What a query over `event`, `profile` and what was added comes to."""
         return duck.fetch(self._db, sql)
 
-    def columns(self, sql: str) -> dict[str, Any]:
-        """The same as columns of numpy."""
-        columns: dict[str, Any] = self._db.execute(sql).fetchnumpy()
-        return columns
-
-    def add(self, table: str, **columns: Any) -> None:
-        """Adds a table of these columns."""
-        self._db.register("columns_given", columns)
-        self.rows(f"CREATE TABLE {table} AS SELECT * FROM columns_given")
+    def add_holders(self, table: str, types: Collection[str]) -> None:
+        """Adds a table of the profiles that have an identifier of one of these types."""
+        self._db.register("columns_given", {"profile": self.store.who_have(types)})
+        self.rows(f"CREATE TABLE {table} AS SELECT DISTINCT profile FROM columns_given")
         self._db.unregister("columns_given")
 
-    def add_profiles(self) -> None:
-        """Adds the table `profile`: everybody who has a message."""
-        self.rows("CREATE TABLE profile AS SELECT DISTINCT profile FROM event")
-
-    def add_known(self) -> None:
-        """Adds the table `known`: who has an identifier that is more than a device's."""
-        self.add("known", profile=self.store.who_have(KNOWN_BY))
-
     def compute(self, computations: Collection[Computation], at_ms: int) -> Mapping[str, str]:
-        """As `computing.compute`, for everybody in `profile`."""
+        """As `computing.compute`, for everybody who has a message."""
+        self.rows("CREATE TABLE IF NOT EXISTS profile AS SELECT DISTINCT profile FROM event")
+        if any(not one.include_anonymous for one in computations):
+            self.add_holders("known", KNOWN_BY)
         return compute(self._db, computations, at_ms)
 
     def drop(self, table: str) -> None:

@@ -4,7 +4,7 @@ Between `lines` and the search for known ids. Pure. A message without a messageI
 of its own bytes, so that the same archive, imported again, says nothing new.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +14,7 @@ from headgate.control import Import
 from headgate.eventlog.interface import Arrival
 from headgate.eventlog.refused import Refusal
 from headgate.gateway.imports.lines import Lines
-from headgate.gateway.imports.own_time import WITHOUT_SENT_AT, at_its_own_time
+from headgate.gateway.imports.own_time import WITHOUT_SENT_AT, at_its_own_time, own_time_ms
 from headgate.gateway.post import Post
 from headgate.gateway.sift import sift
 from headgate.spec.limits import MAX_BATCH_MESSAGES
@@ -69,6 +69,20 @@ def without(messages: Import, left_out: Collection[int]) -> Import:
         types=bytes(messages.types[at] for at in left),
         given=[new for new, at in enumerate(left) if at in given],
     )
+
+
+def of_forgotten(messages: Import, forgotten: Mapping[str, int]) -> set[int]:
+    """The positions of what users sent before they asked to be forgotten: no archive brings that back.
+
+    `forgotten` says when each asked, in Unix milliseconds; a message without a time counts as sent before.
+    """
+    if not forgotten:
+        return set()
+    return {
+        at
+        for at, user in enumerate(messages.users)
+        if user in forgotten and (own_time_ms(messages.raws[at]) or 0) <= forgotten[user]
+    }
 
 
 def _sifted(texts: list[bytes]) -> tuple[Arrival, list[Refusal]]:

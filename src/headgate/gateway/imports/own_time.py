@@ -46,6 +46,14 @@ def at_its_own_time(raw: bytes) -> tuple[bytes, str]:
     return _encode(fields), found
 
 
+def own_time_ms(raw: bytes) -> int | None:
+    """The time of a message that was put `at_its_own_time`, in Unix milliseconds; None when it has none."""
+    try:
+        return parse_ms(_decode_times(raw).timestamp)
+    except DECODE_ERRORS:
+        return None
+
+
 def _mended(raw: bytes) -> tuple[bytes, str]:
     """The same for one with odd values; what cannot be read even so stays for its readers to tell of."""
     mended, repairs = repair(raw)

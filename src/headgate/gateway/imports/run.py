@@ -7,7 +7,7 @@ is run again as a whole: what the log holds is passed over.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -16,13 +16,21 @@ from xxhash import xxh3_64_intdigest
 
 from headgate.control import Import
 from headgate.eventlog.block import source_seed
-from headgate.gateway.imports.chunk import BadLine, Chunk, chunk_of, without
+from headgate.gateway.imports.chunk import BadLine, Chunk, chunk_of, of_forgotten, without
 from headgate.gateway.imports.known import KnownIds
 from headgate.gateway.imports.lines import Lines
 from headgate.gateway.imports.ways import Way
 from headgate.spec.names import import_source
 
 _MAX_NAMED = 20
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What an import is to do: for which source, whether to deliver, whether to stop at a bad line."""
+
+    source: str
+    deliver: bool = False
+    strict: bool = False
 
 
 class Counts(msgspec.Struct, rename="camel"):
@@ -51,17 +59,23 @@ class StoppedAt(Exception):
 
 
 class Importer:
-    """Imports for one source. `counts` may be looked at while it runs."""
+    """One import. `counts` may be looked at while it runs.
+
+    `forgotten` tells when users asked to be forgotten, in Unix milliseconds.
+    """
 
     def __init__(
-        self, way: Way, known: KnownIds, *, source: str, deliver: bool, strict: bool
+        self,
+        way: Way,
+        known: KnownIds,
+        forgotten: Callable[[], Mapping[str, int]],
+        asked: Asked,
     ) -> None:
         self._way = way
         self._known = known
-        self._source = source
-        self._deliver = deliver
-        self._strict = strict
-        self._seeds = [source_seed(source), source_seed(import_source(source))]
+        self._forgotten = forgotten
+        self._asked = asked
+        self._seeds = [source_seed(asked.source), source_seed(import_source(asked.source))]
         self.counts = Counts()
 
     def run(self, blocks: Iterable[Lines], tell: Callable[[], None]) -> None:
@@ -87,20 +101,24 @@ class Importer:
     def _looked_at(self, lines: Lines) -> tuple[Chunk, BadLine | None]:
         """The chunk, and the line to stop at; of a strict import nothing behind that one is looked at."""
         chunk = self._chunk(lines)
-        if not self._strict or not chunk.bad:
+        if not self._asked.strict or not chunk.bad:
             return chunk, None
         stop = chunk.bad[0]
         return self._chunk(Lines(lines.first, lines.texts[: stop.line - lines.first + 1])), stop
 
     def _chunk(self, lines: Lines) -> Chunk:
-        return chunk_of(lines, source=self._source, deliver=self._deliver)
+        return chunk_of(lines, source=self._asked.source, deliver=self._asked.deliver)
 
     def _sent(self, chunk: Chunk, sender: ThreadPoolExecutor) -> "_UnderWay":
         """The chunk with what the log does not hold of it on its way."""
         known = self._duplicates(chunk.messages.ids)
-        messages = without(chunk.messages, known)
-        places = [place for at, place in enumerate(chunk.places) if at not in known]
-        return _UnderWay(chunk, messages, places, sender.submit(self._take, messages))
+        deleted = of_forgotten(chunk.messages, self._forgotten()) - known
+        messages = without(chunk.messages, known | deleted)
+        places = [
+            place for at, place in enumerate(chunk.places) if at not in known and at not in deleted
+        ]
+        taken = sender.submit(self._take, messages)
+        return _UnderWay(chunk, messages, places, len(known), len(deleted), taken)
 
     def _take(self, messages: Import) -> int:
         return self._way.take(messages) if messages.ids else 0
@@ -113,10 +131,10 @@ class Importer:
         chunk, new, counts = under_way.chunk, len(under_way.messages.ids), self.counts
         counts.lines += chunk.lines
         counts.accepted += new - suppressed
-        counts.duplicates += len(chunk.messages.ids) - new
+        counts.duplicates += under_way.duplicates
         counts.refused.update(bad.reason for bad in chunk.bad)
-        if suppressed:
-            counts.refused["suppressed"] += suppressed
+        counts.refused.update({"suppressed": suppressed} if suppressed else {})
+        counts.refused.update({"deleted": under_way.deleted} if under_way.deleted else {})
         counts.bad_lines += chunk.bad[: max(0, _MAX_NAMED - len(counts.bad_lines))]
         counts.times.update(under_way.places)
         counts.without_id += len(under_way.messages.given)
@@ -139,6 +157,8 @@ class _UnderWay(NamedTuple):
     chunk: Chunk
     messages: Import
     places: list[str]
+    duplicates: int
+    deleted: int
     suppressed: Future[int]
 
 

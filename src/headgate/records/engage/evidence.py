@@ -80,16 +80,16 @@ class Witness:
 
     def counting(self, reduced: Reduced, messages: Iterable[Observed]) -> list[Counting]:
         """Those of the messages that count, in their order."""
-        named = [one for one in messages if one.name == reduced.events.name]
         read = reader(reduced.of)
         found = []
-        for message in named:
-            counts, until_ms = self._put(reduced, message)
-            if counts and (reduced.of is None or read(message) is not None):
-                found.append(Counting(message, read(message), until_ms))
+        for message in messages:
+            if message.name == reduced.events.name:
+                counts, until_ms = self._put(reduced, message)
+                if counts:
+                    found.append(Counting(message, read(message), until_ms))
         if isinstance(reduced.events.window, Session):
-            return _of_session(found, reduced.events.window.gap_ms, self._at_ms)
-        return found
+            found = _of_session(found, reduced.events.window.gap_ms, self._at_ms)
+        return [one for one in found if reduced.of is None or one.value is not None]
 
     def _put(self, reduced: Reduced, message: Observed) -> tuple[bool, int | None]:
         number = self._numbers[reduced]

@@ -211,7 +211,7 @@ class _Teller:
         return Reason(
             text=explained.text,
             value=explained.value,
-            current=explained.compared,
+            current=_current(explained, tree, len(counting)),
             until=_iso(explained.until_ms),
             counting=len(counting) if events else None,
             messages=[_message(one) for one in _newest(counting, self._most)],
@@ -235,6 +235,14 @@ class _Teller:
             by=held[-1].message_id if held else "",
             at=iso_ms(held[-1].at_ms) if held else None,
         )
+
+
+def _current(explained: Explanation, tree: Definition, counting: int) -> Any:
+    """What the left side comes to; of a number of events, no more are kept than the comparison needs."""
+    left = getattr(tree, "left", None)
+    if isinstance(left, Reduced) and left.reducer == "count":
+        return max(explained.compared, counting)
+    return explained.compared
 
 
 def _newest(counting: list[Counting], most: int) -> list[Counting]:
