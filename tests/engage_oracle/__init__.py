@@ -9,5 +9,6 @@ slow on purpose: no indexes, no caches, no timers, every question answered from 
 - `oracle`: what every definition comes to, for everybody, at an instant.
 - `breakpoints`: the instants at which an answer may change by itself.
 - `telling`: which values a destination is to be told, and what Heap holds in the end.
+- `byhand`: logs and trees for examples.
 - `histories`, `definitions`: logs and definitions over a small alphabet, for Hypothesis.
 """

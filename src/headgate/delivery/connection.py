@@ -7,10 +7,10 @@ import msgspec
 
 from headgate.clock import Clock
 from headgate.delivery.budget import Spending
-from headgate.delivery.decoded import Decoded, DecodedLog
 from headgate.delivery.facts import Outcome
 from headgate.delivery.recorder import Recorder
 from headgate.delivery.routing import Removed, Router
+from headgate.delivery.shared_log import Logged, SharedLog
 from headgate.delivery.transport import Transport
 from headgate.destinations.interface import Destination as Kind
 from headgate.workspace.model import Destination
@@ -40,11 +40,11 @@ class Tools(msgspec.Struct):
     must not go; "" when it may.
     """
 
-    log: DecodedLog
+    log: SharedLog
     recorder: Recorder
     transport: Transport
     clock: Clock
     chance: random.Random
-    letter: Callable[[int, int], Decoded | None]
+    letter: Callable[[int, int], Logged | None]
     outcome_before: Callable[[int, int], tuple[Outcome, str, str] | None]
     withheld: Callable[[str, int], str]

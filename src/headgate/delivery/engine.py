@@ -17,7 +17,6 @@ from headgate.delivery.breaker import State
 from headgate.delivery.budget import Spending, strictest
 from headgate.delivery.connection import Connection, Tools
 from headgate.delivery.courier import Courier
-from headgate.delivery.decoded import Decoded, DecodedLog
 from headgate.delivery.erasing import Without
 from headgate.delivery.facts import REPLAYED, Facts, Outcome, Standing
 from headgate.delivery.letters import unsealed
@@ -26,6 +25,7 @@ from headgate.delivery.progress import Progress
 from headgate.delivery.recorder import Recorder
 from headgate.delivery.replays import ReplayRequest
 from headgate.delivery.routing import Removed, Router
+from headgate.delivery.shared_log import Logged, SharedLog
 from headgate.delivery.store import SPENDING_KEPT_MS, DeliveryStore
 from headgate.delivery.taking_up import reopened
 from headgate.delivery.transport import LONGEST_ATTEMPT_S, Transport
@@ -91,7 +91,7 @@ class Delivery:
         self._settled_to = 0
         self._recorder = Recorder(store, clock, self._closed_to, self._recorded, executor)
         self._tools = Tools(
-            log=DecodedLog(log),
+            log=SharedLog(log),
             recorder=self._recorder,
             transport=transport,
             clock=clock,
@@ -295,10 +295,10 @@ class Delivery:
                 arriving = self._arriving.setdefault(spent.scope, {})
                 arriving |= {user: max(until_ms, arriving.get(user, 0)) for user in spent.rows}
 
-    def _letter(self, destination: int, seq: int) -> Decoded | None:
+    def _letter(self, destination: int, seq: int) -> Logged | None:
         """The message as a dead letter kept it."""
         letter = unsealed(self._store.dead_letter_message(destination, seq))
-        return Decoded(seq, letter.envelope, letter.raw, letter.given_id) if letter else None
+        return Logged(seq, letter.envelope, letter.raw, letter.given_id) if letter else None
 
     def _outcome_before(self, destination: int, seq: int) -> tuple[Outcome, str, str] | None:
         """What had become of a message before it was to be sent again."""

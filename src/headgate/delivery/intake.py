@@ -13,19 +13,20 @@ and the replayed events, in a lane of their own, begin when the writes have thei
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from headgate.delivery.answers import MAX_RETRY_AFTER_S
 from headgate.delivery.connection import Connection, Tools
 from headgate.delivery.dead_letters import dead_letter
-from headgate.delivery.decoded import Decoded
 from headgate.delivery.facts import DISCARDED, FAILED, DeadLetter, Facts, Outcome, Settled
 from headgate.delivery.lanes import Batch, Lane, Lanes, Pending, Run, user_of
 from headgate.delivery.progress import Progress
 from headgate.delivery.reader import Retry
 from headgate.delivery.replays import Replays, Writes, owner_of
 from headgate.delivery.room import REPLAYED_AT_ONCE, Room
+from headgate.delivery.shared_log import Logged
 from headgate.delivery.waiting import WaitingList
 from headgate.destinations.interface import Discard, Row
 from headgate.eventlog.block import BrokenBlock
@@ -41,7 +42,7 @@ _WITHHELD: tuple[_Why, ...] = ((DISCARDED, "erased", ""), (DISCARDED, "suppresse
 _Place = tuple[
     Lane, bool, bool
 ]  # the lane, whether it is parked, whether it stands behind the others
-_Source = tuple[Iterator[list[Decoded]], Callable[[list[Decoded]], None]]
+_Source = tuple[Iterator[list[Logged]], Callable[[list[Logged]], None]]
 
 
 class Intake:
@@ -126,7 +127,7 @@ class Intake:
         self._recorded_cursor = self.progress.cursor
         return {self.connection.id: self._recorded_cursor}
 
-    def letters(self, seqs: list[int]) -> dict[int, Decoded]:
+    def letters(self, seqs: list[int]) -> dict[int, Logged]:
         """The messages with these numbers, which ascend, for their dead letters."""
         found = (one for messages in self._tools.log.these(seqs) for one in messages)
         return {one.seq: self._with_letter(one) for one in found}
@@ -175,7 +176,7 @@ class Intake:
     def _may_read_replayed(self) -> bool:
         return self.replays.is_open and not self.room.is_full and not self.room.is_full_of_replayed
 
-    def _feed(self, lane_of: dict[int, Lane], messages: list[Decoded]) -> None:
+    def _feed(self, lane_of: dict[int, Lane], messages: list[Logged]) -> None:
         """Takes in messages of parked lanes."""
         last = {lane_of[one.seq]: one.seq for one in messages}
         for lane, seq in last.items():
@@ -183,12 +184,12 @@ class Intake:
         behind = {lane: self.room.would_stand_behind(lane) for lane in last}
         self._admit_all(messages, lambda seq, row: (lane_of[seq], False, behind[lane_of[seq]]))
 
-    def _take_in_again(self, messages: list[Decoded]) -> None:
+    def _take_in_again(self, messages: list[Logged]) -> None:
         """Takes in messages that were read before."""
         self.progress.has_read_again(len(messages))
         self._admit_all(messages, self._live_place)
 
-    def _take_in(self, messages: list[Decoded]) -> None:
+    def _take_in(self, messages: list[Logged]) -> None:
         """Takes in what is new."""
         progress = self.progress
         wanted = [one for one in messages if one.envelope and progress.wants(one.seq, one.envelope)]
@@ -197,7 +198,7 @@ class Intake:
         if progress.cursor > self._recorded_cursor + _CURSOR_EVERY:
             self._tools.recorder.record(Facts(cursors=self.cursor()))
 
-    def _take_in_replayed(self, messages: list[Decoded]) -> None:
+    def _take_in_replayed(self, messages: list[Logged]) -> None:
         """Takes in messages that are sent again; some may have been read meanwhile, before live ones."""
         is_write = self.replays.take([one.seq for one in messages])
         self._admit_all(
@@ -215,12 +216,12 @@ class Intake:
         self.progress.has_read_to(broken.last_seq)
         self._settle({why: unsettled} if unsettled else {}, [])
 
-    def _writes_among(self, messages: list[Decoded], last_seq: int) -> Iterator[tuple[int, int]]:
+    def _writes_among(self, messages: list[Logged], last_seq: int) -> Iterator[tuple[int, int]]:
         """The profile writes that this destination owes: their numbers, and whose they are."""
         endpoints = self.connection.kind.endpoints
         for one in messages:
             if one.seq <= last_seq and one.envelope and self.progress.owes(one.envelope):
-                row = self._row(one)
+                row = self._row(one, one.decoded())
                 if isinstance(row, Row) and endpoints[row.endpoint].writes_profile:
                     yield one.seq, owner_of(row.identity)
 
@@ -249,22 +250,23 @@ class Intake:
 
     # one message
 
-    def _admit_all(self, messages: list[Decoded], place: Callable[[int, Row], _Place]) -> None:
+    def _admit_all(self, messages: list[Logged], place: Callable[[int, Row], _Place]) -> None:
         """Finds each message's place, or its outcome when it does not go."""
         replayed = self.replays.held([one.seq for one in messages])
         settled: dict[_Why, list[int]] = {}
         letters: list[DeadLetter] = []
         restored: dict[tuple[Retry, str], list[Run]] = {}
         for one in map(self._with_letter, messages):
-            row = self._row(one)
+            message = one.decoded()
+            row = self._row(one, message)
             why = row if isinstance(row, tuple) else self._given_up(one, one.seq in replayed)
             if why in _WITHHELD and one.seq in replayed:
                 why = self._tools.outcome_before(self.connection.id, one.seq) or why
             if why is not None:
                 settled.setdefault(why, []).append(one.seq)
-                letters += self._dead_letters(one, row, why)
+                letters += self._dead_letters(one, message, row, why)
                 continue
-            assert isinstance(row, Row)
+            assert isinstance(row, Row) and message is not None
             lane, is_parked, behind = place(one.seq, row)
             if is_parked:
                 self.progress.parked.add(lane, one.seq)
@@ -273,34 +275,35 @@ class Intake:
                 self.progress.opened_again(one.seq, len(row.encoded))
             else:
                 self.progress.opened(one.seq, len(row.encoded))
-            self._admit(one, row, lane, behind, restored)
+            pending = Pending(one.seq, row, message["messageId"])
+            self._admit(pending, lane, behind, restored)
         self._wait_as_before(restored)
         self._settle(settled, letters)
 
-    def _with_letter(self, one: Decoded) -> Decoded:
+    def _with_letter(self, one: Logged) -> Logged:
         """The message; as its dead letter kept it, when the log no longer holds it."""
         if one.envelope is not None or not self.replays.is_open:
             return one
         return self._tools.letter(self.connection.id, one.seq) or one
 
-    def _row(self, one: Decoded) -> Row | _Why:
+    def _row(self, one: Logged, message: dict[str, Any] | None) -> Row | _Why:
         """The message as a row, or its outcome when it does not go."""
         if one.envelope is None:
             return FAILED, "unreadable_message", "its block is damaged or gone"
         if one.envelope.erased:
             return DISCARDED, "erased", ""
-        if one.message is None:
+        if message is None:
             return DISCARDED, "unreadable_message", ""
-        if withheld := self._tools.withheld(one.message.get("userId") or "", one.seq):
+        if withheld := self._tools.withheld(message.get("userId") or "", one.seq):
             return DISCARDED, withheld, ""
         try:
-            row = self.connection.router.row(one.message)
+            row = self.connection.router.row(message)
         except Exception as error:
             log.exception("message %s cannot be mapped", one.seq)
             return FAILED, "mapping_failed", f"{type(error).__name__}: {error}"[:500]
         return (DISCARDED, row.reason, row.detail) if isinstance(row, Discard) else row
 
-    def _given_up(self, one: Decoded, is_replayed: bool) -> _Why | None:
+    def _given_up(self, one: Logged, is_replayed: bool) -> _Why | None:
         """The outcome of a message that waited in vain for a refusing destination; None for the others."""
         if self.gives_up is None or is_replayed:
             return None
@@ -310,26 +313,26 @@ class Intake:
         since_ms = retry.first_attempt_ms if retry else one.envelope.received_at_ms
         return (FAILED, "destination_refusing", why) if since_ms <= before_ms else None
 
-    def _dead_letters(self, one: Decoded, row: Row | _Why, why: _Why) -> Iterator[DeadLetter]:
+    def _dead_letters(
+        self, one: Logged, message: dict[str, Any] | None, row: Row | _Why, why: _Why
+    ) -> Iterator[DeadLetter]:
         """Of a message that fails and can be read; one that was never mapped has no row."""
-        if why[0] == FAILED and one.message is not None:
+        if why[0] == FAILED and message is not None:
             if not isinstance(row, Row):
-                row = Row("", one.message.get("userId") or "", b"")
+                row = Row("", message.get("userId") or "", b"")
             settled = Settled(self.connection.id, *why, self._tools.clock.now_ms(), [one.seq])
-            yield dead_letter(settled, one, one.message["messageId"], row)
+            yield dead_letter(settled, one, message["messageId"], row)
 
     def _admit(
         self,
-        one: Decoded,
-        row: Row,
+        pending: Pending,
         lane: Lane,
         behind: bool,
         restored: dict[tuple[Retry, str], list[Run]],
     ) -> None:
         """Puts the message into its lane; under `restored` when it goes on waiting for its next attempt."""
-        assert one.message is not None
-        pending = Pending(one.seq, row, one.message["messageId"])
-        retry = self._not_before(row.identity, self._retries.pop(one.seq, None))
+        row = pending.row
+        retry = self._not_before(row.identity, self._retries.pop(pending.seq, None))
         if retry is not None:
             pending.attempts, pending.first_attempt_ms = retry.attempts, retry.first_attempt_ms
             if retry.due_at_ms and self.lanes.hold(lane, behind=behind):

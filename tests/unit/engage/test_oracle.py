@@ -13,11 +13,12 @@ from engage_oracle.byhand import T0, Log, happened, ids, made_of, times, trait_i
 from engage_oracle.comparing import compared, instant_ms, same, scalar_text
 from engage_oracle.definitions import definitions
 from engage_oracle.histories import UNIT_MS, Arrival, histories, log_of
-from engage_oracle.observing import observed
 from engage_oracle.oracle import Asked, evaluate, steps
-from engage_oracle.people import Person, Rules, people
+from engage_oracle.people import Rules
 from engage_oracle.telling import Telling, at_heap, expected_sent, sequences
 from headgate.engage.observed import Observed
+from headgate.language.parser import parse_audience, parse_trait
+from headgate.language.printer import text_of
 from headgate.language.tree import (
     And,
     Between,
@@ -378,6 +379,13 @@ def test_an_audience_is_a_trait_that_is_false_for_a_non_member_and_beats_a_custo
     ]
 
 
+def test_a_merge_brings_the_events_and_traits_of_both() -> None:
+    log = Log().event("A", 0, who="a:1").traits(1, who="user_id:u", t="old")
+    log.traits(2, who="a:1", t="new").event("A", 3, who="user_id:u a:1")
+    assert answer(log, Reduced(Events("A"), "count"), 9) == 2
+    assert answer(log, Trait("t"), 9) == "new"
+
+
 # Funnels
 
 
@@ -414,7 +422,7 @@ def test_a_child_between_two_spans_after_its_parent(after: int, follows: bool) -
 
 
 def test_a_child_without_a_window_is_any_later_one_that_has_happened() -> None:
-    log = Log().event("A", 0).event("B", 20, arrived=1)
+    log = Log().event("A", 0).event("B", 0).event("B", 20, arrived=1)
     assert flips(log, happened("A", child()), 30) == [20]
 
 
@@ -471,122 +479,6 @@ def test_a_where_reads_the_context_and_joins_conditions() -> None:
     log = Log().event(x=3, context={"page": {"url": "https://x.org/shop/1"}})
     assert answer(log, happened("A", And((url, cheap))), 0) is True
     assert answer(log, happened("A", And((url, Not(cheap)))), 0) is False
-
-
-# Identity
-
-
-def profiles(*identifiers: str, rules: Rules | None = None) -> list[tuple[str, int]]:
-    """After these messages: every profile's identifiers, and how many messages it has."""
-    log = Log()
-    for who in identifiers:
-        log.event(at=len(log), who=who)
-    return [_shown(person) for person in people(log, T0 + 99, rules or Rules())]
-
-
-def _shown(person: Person) -> tuple[str, int]:
-    names = " ".join(f"{one.type}:{one.value}" for one in person.identifiers)
-    return names, len(person.messages)
-
-
-def test_a_message_without_identifiers_is_nobodys() -> None:
-    assert profiles("", "") == []
-
-
-def test_a_message_creates_attaches_and_merges_into_the_profile_created_first() -> None:
-    assert profiles("a:1", "a:2", "user_id:u a:2") == [("a:1", 1), ("a:2 user_id:u", 2)]
-    assert profiles("a:1", "user_id:u", "user_id:u a:1") == [("a:1 user_id:u", 3)]
-
-
-def test_an_email_at_the_limit_of_user_ids_is_dropped_and_a_new_profile_made() -> None:
-    """The documented example: {abc123, jane@} meets {abc456, jane@}."""
-    assert profiles("user_id:abc123 email:jane", "user_id:abc456 email:jane") == [
-        ("user_id:abc123 email:jane", 1),
-        ("user_id:abc456", 1),
-    ]
-
-
-def test_with_a_higher_limit_the_second_user_id_is_attached() -> None:
-    rules = Rules(limits={"user_id": 2})
-    assert profiles("user_id:1 email:j", "user_id:2 email:j", rules=rules) == [
-        ("user_id:1 email:j user_id:2", 2)
-    ]
-
-
-def test_the_lowest_priority_goes_first_even_when_another_is_in_the_way() -> None:
-    assert profiles("user_id:1 email:j", "user_id:2 email:j a:9", "a:9") == [
-        ("user_id:1 email:j", 1),
-        ("user_id:2", 1),
-        ("a:9", 1),
-    ]
-
-
-def test_a_sixth_value_of_a_type_is_dropped() -> None:
-    log = [f"user_id:u a:{number}" for number in range(6)]
-    assert profiles(*log, "a:5") == [("user_id:u a:0 a:1 a:2 a:3 a:4", 6), ("a:5", 1)]
-
-
-def test_a_merge_over_a_limit_does_not_happen() -> None:
-    assert profiles("user_id:1 a:1", "user_id:2 a:2", "a:1 b:3", "a:2 b:3") == [
-        ("user_id:1 a:1 b:3", 2),
-        ("user_id:2 a:2", 2),
-    ]
-
-
-def test_at_a_cap_messages_still_resolve() -> None:
-    full = Rules(identifiers=2)
-    assert profiles("user_id:u a:1", "user_id:u a:2", "a:2", rules=full) == [
-        ("user_id:u a:1", 2),
-        ("a:2", 1),
-    ]
-    once = Rules(merges=1)
-    assert profiles("a:1", "a:2", "a:3", "a:1 a:2", "a:3 a:1", rules=once) == [
-        ("a:1 a:2", 3),
-        ("a:3", 2),
-    ]
-
-
-def test_a_merge_brings_the_events_and_traits_of_both() -> None:
-    log = Log().event("A", 0, who="a:1").traits(1, who="user_id:u", t="old")
-    log.traits(2, who="a:1", t="new").event("A", 3, who="user_id:u a:1")
-    assert answer(log, Reduced(Events("A"), "count"), 9) == 2
-    assert answer(log, Trait("t"), 9) == "new"
-
-
-def test_blocked_values_are_no_identifiers_and_priorities_are_kept() -> None:
-    message = {
-        "type": "identify",
-        "messageId": "m",
-        "timestamp": iso_ms(T0),
-        "receivedAt": iso_ms(T0),
-        "userId": "000-0",
-        "anonymousId": "a1",
-        "traits": {"email": "e"},
-        "context": {
-            "externalIds": [
-                {"id": "9", "type": "Card", "collection": "users", "encoding": "none"},
-                {"id": "8", "type": "card", "collection": "accounts", "encoding": "none"},
-                {"id": "7", "type": "card", "collection": "users"},
-                {"id": "u2", "type": "user_id", "collection": "users", "encoding": "none"},
-            ]
-        },
-    }
-    seen = observed(message, 1, "website")
-    assert seen.identifiers == ids("user_id:u2 email:e anonymous_id:a1 card:9")
-    assert seen.traits == {"email": "e"}
-
-
-def test_a_page_call_is_the_event_page_viewed_with_its_name_beside() -> None:
-    message = {
-        "type": "page",
-        "messageId": "m",
-        "timestamp": iso_ms(T0),
-        "receivedAt": iso_ms(T0),
-        "name": "Home",
-        "properties": {"x": 1},
-    }
-    seen = observed(message, 1, "website")
-    assert (seen.name, seen.properties) == ("Page Viewed", {"x": 1, "page_name": "Home"})
 
 
 # Telling
@@ -650,6 +542,14 @@ def test_what_was_told_goes_on_after_an_edit() -> None:
 
 
 # What must hold of any history
+
+
+@slow
+@given(definitions())
+def test_definitions_are_made_as_the_language_has_them(asked: dict[str, Asked]) -> None:
+    for one in asked.values():
+        parse_as = parse_trait if one.kind == "trait" else parse_audience
+        assert text_of(parse_as(text_of(one.tree))) == text_of(one.tree)
 
 
 def _values(log: list[Observed], asked: Mapping[str, Asked], at_ms: int) -> list[Any]:

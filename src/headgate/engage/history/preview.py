@@ -86,7 +86,7 @@ def preview(view: View, asked: Asked, now_ms: int) -> Preview:
     tried = _tried(asked, at_ms)
     wanted = [tried, known[asked.overlap]] if asked.overlap else [tried]
     tables = view.compute(read_by(wanted, known), at_ms)
-    view.rows(f"CREATE TABLE having_it AS {_having(asked.kind, tables[_TRIED])}")
+    view.rows(f"CREATE TABLE member AS {_having(asked.kind, tables[_TRIED])}")
     view.add_holders("deliverable", (USER_ID,))
     is_trait = asked.kind == "trait"
     least, greatest = _ends(view) if is_trait else (None, None)
@@ -94,8 +94,8 @@ def preview(view: View, asked: Asked, now_ms: int) -> Preview:
         at_ms=at_ms,
         seq=view.position.seq,
         profiles=_count(view, "profile"),
-        having=_count(view, "having_it"),
-        deliverable=_count(view, "having_it SEMI JOIN deliverable USING (profile)"),
+        having=_count(view, "member"),
+        deliverable=_count(view, "member SEMI JOIN deliverable USING (profile)"),
         overlap=_overlap(view, tables[asked.overlap]) if asked.overlap else None,
         sample=_sample(view, asked.sample),
         least=least,
@@ -129,12 +129,12 @@ def _count(view: View, rows: str) -> int:
 
 
 def _overlap(view: View, table: str) -> int:
-    return _count(view, f"having_it JOIN {table} other USING (profile) WHERE other.value = 'true'")
+    return _count(view, f"member JOIN {table} other USING (profile) WHERE other.value = 'true'")
 
 
 def _sample(view: View, size: int) -> list[Shown]:
     """The people who have been known for longest."""
-    found = dict(view.rows(f"SELECT profile, value FROM having_it ORDER BY profile LIMIT {size:d}"))
+    found = dict(view.rows(f"SELECT profile, value FROM member ORDER BY profile LIMIT {size:d}"))
     return [
         Shown(kept.profile.id, kept.profile.identifiers, _decode(found[kept.profile.id]))
         for kept in view.store.load(found)
@@ -143,13 +143,13 @@ def _sample(view: View, size: int) -> list[Shown]:
 
 def _ends(view: View) -> Sequence[float | None]:
     """The least and the greatest number."""
-    return view.rows("SELECT min(number_of(value)), max(number_of(value)) FROM having_it")[0]
+    return view.rows("SELECT min(number_of(value)), max(number_of(value)) FROM member")[0]
 
 
 def _top(view: View) -> list[Top]:
     """The values that most people have."""
     rows = view.rows(
-        "SELECT value, count(*) AS n FROM having_it GROUP BY value"
+        "SELECT value, count(*) AS n FROM member GROUP BY value"
         f" ORDER BY n DESC, value LIMIT {_MOST_TOP}"
     )
     return [Top(_decode(value), profiles) for value, profiles in rows]

@@ -53,8 +53,14 @@ class View:
         self.rows(f"CREATE TABLE {table} AS SELECT DISTINCT profile FROM columns_given")
         self._db.unregister("columns_given")
 
+    def add_profiles(self, ids: Any) -> None:
+        """Adds the table `profile` with these numbers, instead of everybody's who has a message."""
+        self._db.register("columns_given", {"profile": ids})
+        self.rows("CREATE TABLE profile AS SELECT profile FROM columns_given")
+        self._db.unregister("columns_given")
+
     def compute(self, computations: Collection[Computation], at_ms: int) -> Mapping[str, str]:
-        """As `computing.compute`, for everybody who has a message."""
+        """As `computing.compute`, for everybody who has a message, unless `add_profiles` said for whom."""
         self.rows("CREATE TABLE IF NOT EXISTS profile AS SELECT DISTINCT profile FROM event")
         if any(not one.include_anonymous for one in computations):
             self.add_holders("known", KNOWN_BY)

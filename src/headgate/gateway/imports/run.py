@@ -89,8 +89,8 @@ class Importer:
             try:
                 for lines in blocks:
                     chunk, stop = self._looked_at(lines)
-                    before, under_way = under_way, None
-                    self._settle(before)
+                    self._settle(under_way)
+                    under_way = None
                     under_way = self._sent(chunk, sender)
                     tell()
                     if stop is not None:
@@ -113,10 +113,9 @@ class Importer:
         """The chunk with what the log does not hold of it on its way."""
         known = self._duplicates(chunk.messages.ids)
         deleted = of_forgotten(chunk.messages, self._forgotten()) - known
-        messages = without(chunk.messages, known | deleted)
-        places = [
-            place for at, place in enumerate(chunk.places) if at not in known and at not in deleted
-        ]
+        left_out = known | deleted
+        messages = without(chunk.messages, left_out)
+        places = [place for at, place in enumerate(chunk.places) if at not in left_out]
         taken = sender.submit(self._take, messages)
         return _UnderWay(chunk, messages, places, len(known), len(deleted), taken)
 

@@ -9,7 +9,7 @@ import pytest
 
 from factories import NOW_MS, arrival
 from headgate.clock import ManualClock
-from headgate.delivery.decoded import DecodedLog
+from headgate.delivery.shared_log import SharedLog
 from headgate.eventlog.log import BlockReader
 from headgate.eventlog.sealing import seal
 from headgate.eventlog.sqlite import sqlite_log, sqlite_reader
@@ -38,12 +38,12 @@ def test_sealing_hides_nothing_from_who_has_read_a_part(
     directory: Path, reader: BlockReader
 ) -> None:
     """The sealed block begins where a block of one message began, and holds all of them."""
-    log = DecodedLog(reader)
+    log = SharedLog(reader)
     read = [one.seq for messages in islice(log.after(0), 5) for one in messages]
     seal(directory, 1)
     read += [one.seq for messages in log.after(read[-1]) for one in messages]
     assert read == list(range(1, MESSAGES + 1))
-    again = [one.seq for messages in DecodedLog(reader).these([1, 2, 29]) for one in messages]
+    again = [one.seq for messages in SharedLog(reader).these([1, 2, 29]) for one in messages]
     assert (
         [one.seq for messages in log.these([1, 2, 29]) for one in messages] == again == [1, 2, 29]
     )
