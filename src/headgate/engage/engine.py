@@ -6,6 +6,9 @@ between two steps, the next one goes on from the store as if nothing had happene
 """
 
 import logging
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 
 from headgate.clock import Clock
@@ -17,6 +20,7 @@ from headgate.engage.plan import Plan
 from headgate.engage.profile import Profile
 from headgate.engage.step import Step
 from headgate.engage.store import EngageStore
+from headgate.engage.sync import Sync
 from headgate.engage.violations import Violations
 from headgate.eventlog.block import Block, BrokenBlock, Entry
 from headgate.eventlog.interface import LogReader
@@ -25,6 +29,7 @@ from headgate.spec.names import configured_source, engage_destination
 from headgate.spec.repair import DECODE_ERRORS
 
 _MESSAGES_AT_ONCE = 2_000
+_BATCHES_AT_ONCE = 5
 _PROFILES_AT_ONCE = 500
 
 log = logging.getLogger("headgate.engage")
@@ -37,6 +42,9 @@ class Engine:
         self._log = event_log
         self._store = store
         self._clock = clock
+        self._reader = store.reader()
+        self._lander = ThreadPoolExecutor(max_workers=1)
+        self._landing: Future[None] | None = None
         self._violations = Violations()
         position = store.position()
         self._read_to = position.seq
@@ -50,7 +58,8 @@ class Engine:
     def use(self, plan: Plan) -> None:
         """Goes on by this plan."""
         self._plan = plan
-        self._directory = Directory(self._store, plan.rules, self._merge, self._violations)
+        self._sync = Sync(plan.told, plan.sync_interval_ms)
+        self._directory = Directory(self._reader, plan.rules, self._merge, self._violations)
 
     def now_ms(self) -> int:
         """The time to evaluate at; it never goes back, whatever the calendar does."""
@@ -58,7 +67,17 @@ class Engine:
         return self._clock_ms
 
     def read(self) -> bool:
-        """Takes in messages that wait in the log; False when there are none."""
+        """Takes in messages that wait in the log, a few batches of them at most; False when there are none.
+
+        A batch is read while the one before is on its way to the disk.
+        """
+        batches = 0
+        while batches < _BATCHES_AT_ONCE and self._read_batch():
+            batches += 1
+        self._land()
+        return bool(batches)
+
+    def _read_batch(self) -> bool:
         blocks, read_to = self._waiting()
         if read_to == self._read_to:
             return False
@@ -95,9 +114,10 @@ class Engine:
         for profile in self._directory.bring(ids):
             step.evaluate(profile)
         self._commit(step, self._read_to, [])
+        self._land()
 
     def _begin(self) -> Step:
-        self._step = Step(self._plan, self._directory, self.now_ms())
+        self._step = Step(self._plan, self._sync, self._directory, self.now_ms())
         return self._step
 
     def _merge(self, into: Profile, gone: Profile) -> None:
@@ -114,15 +134,33 @@ class Engine:
         return profile.id
 
     def _commit(self, step: Step, read_to: int, owners: list[Assigned]) -> None:
+        """Evaluates and writes; `_land` makes it durable, before anything else is asked of the store."""
+        self._land()
+        with self._begun_again_on_error():
+            self._store.write(step.batch(read_to, owners, self._violations))
+        self._violations.clear()
+        self._landing = self._lander.submit(self._store.land)
+        self._read_to = read_to
+
+    def _land(self) -> None:
+        """What was written last is on the disk when this returns."""
+        landing, self._landing = self._landing, None
+        if landing is None:
+            return
+        with self._begun_again_on_error():
+            landing.result()
+        self._directory.committed()
+
+    @contextmanager
+    def _begun_again_on_error(self) -> Iterator[None]:
+        """Forgets what is not in the store, from which the next step goes on."""
         try:
-            self._store.commit(step.batch(read_to, owners, self._violations))
+            yield
         except BaseException:
             self._directory.discard()
             self._violations.clear()
+            self._read_to = self._store.position().seq
             raise
-        self._directory.committed()
-        self._violations.clear()
-        self._read_to = read_to
 
     def _waiting(self) -> tuple[list[Block], int]:
         """Whole blocks, and the number up to which the log is read with them; damaged ones are passed over."""

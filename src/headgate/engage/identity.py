@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from headgate.engage.observed import Observed
-from headgate.engage.profile import Identifier, Profile, Write
+from headgate.engage.profile import Identifier, Profile
 from headgate.engage.rules import Rules
 from headgate.engage.violations import Violations
 
@@ -132,23 +132,14 @@ def _held_apart(observed: Observed, profiles: Profiles, profile: Profile) -> Ide
 def take_over(into: Profile, gone: Profile, merge_leaves: MergeLeaves) -> None:
     """Makes `into` what it would be had it been given everything that `gone` was.
 
-    Its `values` are those of before: they have to be computed again.
+    `merge_leaves` brings together their traits and leaves. Its `values` are those of before: they have to
+    be computed again.
     """
     into.created_at_ms = min(into.created_at_ms, gone.created_at_ms)
     into.identifiers += gone.identifiers
     into.merges += gone.merges + 1
-    for key, writes in gone.traits.items():
-        into.traits[key] = _in_order(into.traits.get(key, []) + writes)
     untold = [since for since in (into.untold_since_ms, gone.untold_since_ms) if since]
     into.untold_since_ms = min(untold, default=0)
     for user_id, told in gone.sent.items():
         into.sent.setdefault(user_id, {}).update(told)
     merge_leaves(into, gone)
-
-
-def _in_order(writes: list[Write]) -> list[Write]:
-    """The writes in the order in which they hold, each once; which of them still matter is the computations' to say."""
-    by_text = {
-        (one.at_ms, one.received_at_ms, one.message_id, repr(one.value)): one for one in writes
-    }
-    return [by_text[key] for key in sorted(by_text)]

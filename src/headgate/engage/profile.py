@@ -17,7 +17,7 @@ class Identifier(msgspec.Struct, frozen=True, array_like=True, order=True, gc=Fa
     value: str
 
 
-class Write(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
+class Write(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A trait as one identify set it. The greatest one that is not in the future holds; null removes.
 
     Ordered by the message's own time, then by its arrival, then by its id, so that a late message

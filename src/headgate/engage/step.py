@@ -5,7 +5,8 @@ one instant.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from headgate.engage.batch import Assigned, Batch
 from headgate.engage.directory import Directory, earlier
@@ -14,7 +15,7 @@ from headgate.engage.observed import Observed
 from headgate.engage.plan import Plan
 from headgate.engage.profile import Profile
 from headgate.engage.rules import USER_ID
-from headgate.engage.sync import is_due, is_empty, same, tell
+from headgate.engage.sync import Sync, is_empty, same
 from headgate.engage.violations import Violations
 
 UNDELIVERABLE = "undeliverable/"  # counted by number of the computation: members without a userId
@@ -23,11 +24,12 @@ UNDELIVERABLE = "undeliverable/"  # counted by number of the computation: member
 class Step:
     """Evaluates at `now_ms`."""
 
-    def __init__(self, plan: Plan, directory: Directory, now_ms: int) -> None:
+    def __init__(self, plan: Plan, sync: Sync, directory: Directory, now_ms: int) -> None:
         self._plan = plan
+        self._sync = sync
         self._directory = directory
         self._now_ms = now_ms
-        self._touched: dict[int, tuple[Profile, set[int]]] = {}
+        self._touched: dict[int, tuple[Profile, frozenset[int]]] = {}
         self._whole: dict[int, Profile] = {}
         self._outbox: list[Identify] = []
         self._sizes: Counter[int] = Counter()
@@ -40,9 +42,8 @@ class Step:
             self._directory.changed(profile)
         if numbers:
             touched = self._touched.get(profile.id)
-            if touched is None:
-                touched = self._touched[profile.id] = (profile, set())
-            touched[1].update(numbers)
+            both = numbers if touched is None else numbers | touched[1]
+            self._touched[profile.id] = profile, both
 
     def left(self, gone: Profile) -> None:
         """The profile is part of another one now, which is counted instead."""
@@ -78,57 +79,50 @@ class Step:
 
     def _settle(self, profile: Profile, numbers: Collection[int], *, whole: bool = False) -> None:
         """The profile's values as of now, and what destinations have to be told of them."""
+        audiences, until_ms = self._plan.audiences, None
+        changed: dict[int, Any] = {}
         outcomes = self._plan.program.evaluate(profile, numbers, self._now_ms)
-        until_ms = None
-        before = self._members(profile)
-        changed = whole
         for number, outcome in outcomes.items():
-            until_ms = earlier(until_ms, outcome.until_ms)
-            is_audience = number in self._plan.audiences
-            if not same(profile.value(number, is_audience=is_audience), outcome.value):
-                profile.set_value(number, outcome.value, is_audience=is_audience)
-                changed = True
+            if outcome.until_ms is not None:
+                until_ms = earlier(until_ms, outcome.until_ms)
+            value = outcome.value
+            if not same(profile.value(number, is_audience=number in audiences), value):
+                changed[number] = value
+        if whole:
+            self._count_known(profile)
         if changed:
-            self._count(before, profile)
-            until_ms = earlier(until_ms, self._tell(profile))
+            self._change(profile, changed)
+        if changed or whole:
+            concerned = None if whole else changed
+            again_ms = self._sync.tell(profile, concerned, self._now_ms, self._outbox)
+            until_ms = earlier(until_ms, again_ms)
         self._directory.evaluated(profile, until_ms, self._now_ms, whole=whole)
 
-    def _tell(self, profile: Profile) -> int | None:
-        """Tells destinations, or says when to: at the beginning of the next interval between syncs."""
-        interval_ms = self._plan.sync_interval_ms
-        if not interval_ms:
-            self._outbox += tell(profile, self._plan.told, self._now_ms)
-            return None
-        if not is_due(profile, self._plan.told):
-            profile.untold_since_ms = 0
-            return None
-        since_ms = profile.untold_since_ms or self._now_ms
-        next_sync_ms = (since_ms // interval_ms + 1) * interval_ms
-        if self._now_ms < next_sync_ms:
-            profile.untold_since_ms = since_ms
-            return next_sync_ms
-        profile.untold_since_ms = 0
-        self._outbox += tell(profile, self._plan.told, self._now_ms)
-        return None
+    def _change(self, profile: Profile, values: Mapping[int, Any]) -> None:
+        """Gives the profile other values, and counts it among other members."""
+        for number, value in values.items():
+            is_audience = number in self._plan.audiences
+            was = self._is_member(number, profile.values.get(number))
+            profile.set_value(number, value, is_audience=is_audience)
+            came = self._is_member(number, value) - was
+            self._sizes[number] += came
+            if came and not profile.is_known:
+                self._counters[f"{UNDELIVERABLE}{number}"] += came
 
-    def _members(self, profile: Profile) -> frozenset[int]:
-        """The audiences that the profile is in, and the traits that it has a value of."""
-        audiences = self._plan.audiences
-        return frozenset(
-            number
-            for number, value in profile.values.items()
-            if (value is True if number in audiences else not is_empty(value))
-        )
-
-    def _count(self, before: frozenset[int], profile: Profile) -> None:
-        after = self._members(profile)
+    def _count_known(self, profile: Profile) -> None:
+        """Members who have got a userId can be told of."""
         was_known, profile.is_known = profile.is_known, bool(profile.of_type(USER_ID))
-        if after == before and was_known == profile.is_known:
-            return
-        self._sizes.update(dict.fromkeys(after - before, 1))
-        self._sizes.subtract(before - after)
-        self._counters.subtract(_undeliverable(before, was_known))
-        self._counters.update(_undeliverable(after, profile.is_known))
+        if was_known != profile.is_known:
+            members = self._members(profile)
+            self._counters.subtract(_undeliverable(members, was_known))
+            self._counters.update(_undeliverable(members, profile.is_known))
+
+    def _members(self, profile: Profile) -> list[int]:
+        """The audiences that the profile is in, and the traits that it has a value of."""
+        return [number for number, value in profile.values.items() if self._is_member(number, value)]
+
+    def _is_member(self, number: int, value: Any) -> bool:
+        return value is True if number in self._plan.audiences else not is_empty(value)
 
 
 def _undeliverable(members: Iterable[int], is_known: bool) -> list[str]:

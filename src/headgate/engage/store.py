@@ -40,6 +40,7 @@ class EngageStore(EngageReader):
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         found = schema_version(self._db)
@@ -52,6 +53,10 @@ class EngageStore(EngageReader):
         self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         migrate(self._db, _PACKAGE)
+
+    def reader(self) -> EngageReader:
+        """A reader of what has landed, for use while something else lands."""
+        return EngageReader(self._path)
 
     def commit(self, batch: Batch) -> None:
         """Makes a batch durable, all or nothing; sqlite3.Error when it could not be."""

@@ -4,35 +4,61 @@ Between evaluation and the outbox. Level-triggered: what came and went between t
 nobody is told `false`, or an empty value, who was never told anything else.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from headgate.engage.identifies import Identify, Told, identify
 from headgate.engage.profile import Profile, Sent
+from headgate.engage.rules import USER_ID
 
 _NOTHING: dict[str, Sent] = {}
 
 
-def tell(profile: Profile, told: Sequence[Told], at_ms: int) -> list[Identify]:
-    """The messages that are due, and `profile.sent` brought up to them.
+class _Line(NamedTuple):
+    """A computation and a destination, under the name by which a profile remembers what was told."""
 
-    A profile without a userId cannot be told of.
-    """
-    messages = []
-    for user_id in profile.of_type("user_id"):
-        for one in _due(profile, user_id, told):
-            sent = profile.sent.setdefault(user_id, {})
-            last = sent.get(_name(one))
-            nth = last.number + 1 if last else 1
-            value = _value(profile, one)
-            messages.append(identify(profile, user_id, one, value, nth=nth, at_ms=at_ms))
-            sent[_name(one)] = Sent(value, nth, at_ms)
-    return messages
+    name: str
+    told: Told
 
 
-def is_due(profile: Profile, told: Sequence[Told]) -> bool:
-    """Whether there is anything to tell."""
-    return any(_due(profile, user_id, told) for user_id in profile.of_type("user_id"))
+class Sync:
+    """Tells destinations at once, or, with an interval, at the beginning of the next one."""
+
+    def __init__(self, told: Iterable[Told], interval_ms: int) -> None:
+        self._interval_ms = interval_ms
+        self._lines = [_Line(f"{one.number}/{one.destination}", one) for one in told]
+        self._lines_of: dict[int, list[_Line]] = defaultdict(list)
+        for line in self._lines:
+            self._lines_of[line.told.number].append(line)
+
+    def tell(
+        self, profile: Profile, changed: Collection[int] | None, at_ms: int, outbox: list[Identify]
+    ) -> int | None:
+        """Puts what is due into the outbox, and brings `profile.sent` up to it; when to come again, if at all.
+
+        `changed`: the computations that came to something else since destinations were told last; None:
+        perhaps all. A profile without a userId cannot be told of.
+        """
+        if not self._interval_ms:
+            outbox += _told(profile, self._concerned(changed), at_ms)
+            return None
+        if not _is_any_due(profile, self._lines):
+            profile.untold_since_ms = 0
+            return None
+        since_ms = profile.untold_since_ms or at_ms
+        next_sync_ms = (since_ms // self._interval_ms + 1) * self._interval_ms
+        if at_ms < next_sync_ms:
+            profile.untold_since_ms = since_ms
+            return next_sync_ms
+        profile.untold_since_ms = 0
+        outbox += _told(profile, self._lines, at_ms)
+        return None
+
+    def _concerned(self, changed: Collection[int] | None) -> Sequence[_Line]:
+        if changed is None:
+            return self._lines
+        return [line for number in changed for line in self._lines_of.get(number, ())]
 
 
 def same(value: Any, other: Any) -> bool:
@@ -47,21 +73,31 @@ def is_empty(value: Any) -> bool:
     return value is None or value == [] or (value == 0 and type(value) is not bool)
 
 
-def _due(profile: Profile, user_id: str, told: Sequence[Told]) -> list[Told]:
+def _told(profile: Profile, lines: Sequence[_Line], at_ms: int) -> list[Identify]:
+    """The messages that are due, which are taken for told from now on."""
+    messages = []
+    for user_id in profile.of_type(USER_ID):
+        for name, told in _due(profile, user_id, lines):
+            sent = profile.sent.setdefault(user_id, {})
+            nth = sent[name].number + 1 if name in sent else 1
+            value = profile.value(told.number, is_audience=told.is_audience)
+            messages.append(identify(profile, user_id, told, value, nth=nth, at_ms=at_ms))
+            sent[name] = Sent(value, nth, at_ms)
+    return messages
+
+
+def _is_any_due(profile: Profile, lines: Sequence[_Line]) -> bool:
+    return any(_due(profile, user_id, lines) for user_id in profile.of_type(USER_ID))
+
+
+def _due(profile: Profile, user_id: str, lines: Sequence[_Line]) -> list[_Line]:
     sent = profile.sent.get(user_id, _NOTHING)
-    return [one for one in told if _is_due(one, _value(profile, one), sent.get(_name(one)))]
+    return [line for line in lines if _is_due(line.told, profile, sent.get(line.name))]
 
 
-def _is_due(told: Told, value: Any, last: Sent | None) -> bool:
+def _is_due(told: Told, profile: Profile, last: Sent | None) -> bool:
+    value = profile.value(told.number, is_audience=told.is_audience)
     is_worth = value is True if told.is_audience else not is_empty(value)
     if last is None:
         return is_worth
     return not same(value, last.value) or (last.at_ms < told.again_before_ms and is_worth)
-
-
-def _value(profile: Profile, told: Told) -> Any:
-    return profile.value(told.number, is_audience=told.is_audience)
-
-
-def _name(told: Told) -> str:
-    return f"{told.number}/{told.destination}"

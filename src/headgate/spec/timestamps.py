@@ -55,7 +55,8 @@ def parse_ms(value: object) -> int | None:
 
 def iso_ms(ms: int) -> str:
     """Unix milliseconds as `2026-11-23T18:24:00.123Z`; outside the calendar, its nearest end."""
-    ms = min(max(ms, MIN_MS), MAX_MS)
+    if not MIN_MS <= ms <= MAX_MS:
+        ms = MIN_MS if ms < MIN_MS else MAX_MS
     return _second_text(ms // 1000) + _MILLISECONDS[ms % 1000]
 
 

@@ -1,13 +1,12 @@
 """Whose message it is: flat matching with limits, merges and caps."""
 
 import people
-import pytest
 from hypothesis import given
 from naive_identity import NaivePeople
 from people import People, about, anonymous, email, see, told, user
 
 from headgate.engage.identity import MAX_IDENTIFIERS, MAX_MERGES, resolve, take_over
-from headgate.engage.profile import Identifier, Profile, Sent, Write
+from headgate.engage.profile import Identifier, Profile, Sent
 from headgate.engage.rules import Rules
 from headgate.engage.violations import Violations
 
@@ -159,38 +158,6 @@ def test_it_does_what_the_rules_say(
     dropped = [Identifier(one.type, one.value) for one in resolving.violations.last]
     assert dropped == naive.dropped
     assert list(resolving.people.profiles) == sorted(resolving.people.profiles)
-
-
-def write(at_ms: int, value: object, message_id: str = "m") -> Write:
-    """A trait as an identify set it."""
-    return Write(at_ms, at_ms, message_id, value)
-
-
-def test_a_merge_keeps_every_write_of_a_trait_in_order() -> None:
-    """So that the greatest that is not in the future holds, whoever it came from."""
-    into = Profile(1, 5_000, traits={"plan": [write(1, "a"), write(9, "b")], "x": [write(1, 1)]})
-    gone = Profile(2, 4_000, traits={"plan": [write(5, None), write(9, "b")], "y": [write(2, 2)]})
-    take_over(into, gone, people.merge_seen)
-    assert into.traits == {
-        "plan": [write(1, "a"), write(5, None), write(9, "b")],
-        "x": [write(1, 1)],
-        "y": [write(2, 2)],
-    }
-    assert into.created_at_ms == 4_000
-
-
-@pytest.mark.parametrize(("ours", "theirs"), [("a", 1), (None, True), ([1], {"b": 2})])
-def test_writes_of_two_messages_alike_in_everything_else_can_be_merged(
-    ours: object, theirs: object
-) -> None:
-    """Two sources may use the same messageId; the order is the same either way round."""
-    merged = []
-    for one, other in ((ours, theirs), (theirs, ours)):
-        into, gone = (Profile(n, 0, traits={"t": [write(1, v)]}) for n, v in ((1, one), (2, other)))
-        take_over(into, gone, people.merge_seen)
-        merged.append(into.traits["t"])
-    assert merged[0] == merged[1]
-    assert len(merged[0]) == 2
 
 
 def test_a_merge_takes_over_what_destinations_were_told_of_each_userid() -> None:

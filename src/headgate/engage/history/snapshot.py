@@ -48,4 +48,5 @@ class Snapshot(EngageReader):
 
 
 def _column(listed: str | None) -> Any:
-    return np.fromstring(listed or "", dtype="i8", sep=",")
+    """Numbers in one text, with commas, as a column."""
+    return np.fromstring(listed, dtype="i8", sep=",") if listed else np.empty(0, dtype="i8")
