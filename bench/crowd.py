@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from bench import messages
 from bench.gateway import SOURCE
@@ -37,6 +38,8 @@ MESSAGES_EACH = 10  # that the profiles are made of, on average
 
 _NAME = b"pppppppppppp"  # the slot for a person's number, twelve digits
 _TEMPLATES = 5_000
+_AT_A_TIME = 5_000
+_VISIT = 15  # messages
 _DAYS = 60
 _DAY_S = 86_400
 _AT_ONCE = 50_000
@@ -57,17 +60,26 @@ class Crowd:
         self._types = [CALL_TYPE_CODES[one["type"]] for one in own]
         self._knows = ["userId" in one for one in own]
         self._next = 0
+        self._present = self._regulars(_AT_A_TIME)
 
     def anybody(self, count: int) -> list[int]:
         """The numbers of so many persons, everybody as often as everybody else."""
         found: list[int] = self._random.integers(0, self._people, count).tolist()
         return found
 
-    def regulars(self, count: int) -> list[int]:
-        """The same where a fifth of the people send four fifths of the messages."""
-        places = (self._random.random(count) ** 7.2 * self._people).astype(int)
-        found: list[int] = (places * 7_919 % self._people).tolist()  # not all next to each other
+    def visitors(self, count: int) -> list[int]:
+        """Whoever is in the shop: some thousand at once, each for fifteen messages or so.
+
+        A fifth of the people come four times in five.
+        """
+        leaving = self._random.integers(0, _AT_A_TIME, count // _VISIT)
+        self._present[leaving] = self._regulars(len(leaving))
+        found: list[int] = self._random.choice(self._present, count).tolist()
         return found
+
+    def _regulars(self, count: int) -> NDArray[np.int64]:
+        places = (self._random.random(count) ** 7.2 * self._people).astype(np.int64)
+        return places * 7_919 % self._people  # so that they are not all neighbours in the store
 
     def arrival(self, persons: Sequence[int], received_at_ms: int) -> Arrival:
         """A request with a message of each of these."""
@@ -133,7 +145,7 @@ def _lived(store: EngageStore, data_dir: Path, people: int, first: int) -> list[
     engine = engine_of(data_dir, log, store, clock)
     for _ in range(_DAYS):
         clock.advance(_DAY_S)
-        persons = [first + person for person in crowd.regulars(people * MESSAGES_EACH // _DAYS)]
+        persons = [first + one for one in crowd.anybody(people * MESSAGES_EACH // _DAYS)]
         log.append([crowd.arrival(persons, clock.now_ms())])
         engine.read()
     clock.advance((now_ms - clock.now_ms()) / 1000)

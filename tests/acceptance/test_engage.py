@@ -4,6 +4,7 @@ Real processes, and windows of seconds where people have days. What Heap was tol
 """
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from segment_clients import CLIENTS
 
 from headgate.spec.timestamps import parse_ms
 from heap_view import Heap, rows_of
-from processes import Gateway, eventually, run
+from processes import Gateway, children, command_line, eventually, run
 
 _TOLD_WITHIN_S = 30.0
 _LATE_MS = 1_000
@@ -88,9 +89,19 @@ class Running:
 
     def die(self) -> None:
         """kill -9."""
-        assert self._gateway is not None
-        self._gateway.kill()
-        self._gateway.close()
+        self.gateway.kill()
+        self.gateway.close()
+
+    def stop(self) -> None:
+        """As somebody stops it who means well."""
+        self.gateway.signal(signal.SIGTERM)
+        assert self.gateway.exits() == 0
+        self.gateway.close()
+
+    def engage_pid(self) -> int:
+        """The process that computes."""
+        pids = children(self.gateway.pid)
+        return next(pid for pid in pids if "headgate.engage.process" in command_line(pid))
 
     @property
     def gateway(self) -> Gateway:
@@ -287,9 +298,7 @@ def test_an_engage_process_that_dies_is_started_again(running: Running) -> None:
     running.configure(audience("A", _BOUGHT))
     running.does(ordered("fay"))
     running.until_told("fay", "a", True)
-    subprocess.run(
-        ["pkill", "-9", "-P", str(running.gateway.pid), "-f", "engage.process"], check=True
-    )
+    os.kill(running.engage_pid(), signal.SIGKILL)
     running.does(ordered("gus"))
     running.until_told("gus", "a", True)
     running.until_settled()
@@ -402,8 +411,7 @@ def test_a_stopped_server_leaves_everything_to_be_asked(running: Running) -> Non
     running.does(ordered("quy"))
     running.until_told("quy", "a", True)
     running.until_settled()
-    running.gateway.signal(signal.SIGTERM)
-    assert running.gateway.exits() == 0
+    running.stop()
     why = running.says("explain", "a", "quy")
     assert (why["value"], why["told"][0]["outcome"], why["told"][0]["status"]) == (
         *(True, "delivered", 200),

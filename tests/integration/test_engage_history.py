@@ -360,6 +360,7 @@ def test_a_preview_counts_members_and_shows_some_of_them(place: Place) -> None:
     assert _previewed(place, ORDERED, include_anonymous=False).having == 2
     assert _previewed(place, f"not {ORDERED}").having == 1
     assert _previewed(place, "trait('d1') = true").having == 1
+    place.pass_days(1)
     assert _previewed(place, ORDERED, include_history=False).having == 0
 
 

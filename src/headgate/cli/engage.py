@@ -25,6 +25,8 @@ from headgate.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from headgate.engage.history.preview import Asked, Preview, Shown
+    from headgate.engage.history.verify import Difference, Verified
     from headgate.engage.registry import Record
     from headgate.records.engage.explaining import Message, Reason, Why
     from headgate.records.engage.listing import Listed, Listing
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from headgate.records.stored import Stored
 
 _WIDEST = 60
+_MOST_SHOWN = 3
 _COLUMNS = ("user_id", "email", "anonymous_id")
 _JUNCTIONS = {"all": "all of", "any": "one of", "not": "not"}
 _STYLES = {True: "green", False: "red"}
@@ -89,6 +92,113 @@ def list_(
         print_lines(_listing_lines(found))
     if not found.computations:
         say("There are no audiences and no computed traits.")
+
+
+@engage.command()
+def preview(
+    definition: Annotated[
+        str | None,
+        typer.Argument(help="A definition in the query language, in quotes.", metavar="DEFINITION"),
+    ] = None,
+    audience: Annotated[
+        str | None,
+        typer.Option(
+            help="The definition of this audience or computed trait instead.", metavar="KEY"
+        ),
+    ] = None,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="Count people without a user id, too.")
+    ] = False,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="A step that did not happen has to wait for its window to pass."
+        ),
+    ] = False,
+    overlap: Annotated[
+        str, typer.Option(help="How many are in this audience, too.", metavar="KEY")
+    ] = "",
+    sample: Annotated[int, typer.Option(help="Show so many people.", min=0, metavar="N")] = 10,
+    data_dir: DataDirOrBackup = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Try a definition: who would be in it now.
+
+    Computed from all messages that are kept; nothing is stored, nobody is told. Says how many
+    people there are, how many of them have a userId and could be told of, and some of them. Of a
+    computed trait also its most frequent values. Exit status 1 when it is no definition.
+
+    \b
+    Example:
+      headgate engage preview "event('Order Completed').within(30 days).count() >= 1"
+    """
+    import msgspec
+
+    from headgate.clock import SystemClock
+    from headgate.engage.history.preview import UnknownAudience
+    from headgate.engage.history.preview import preview as try_it
+    from headgate.engage.history.view import opened as opened_history
+    from headgate.language.checks import Cycle
+    from headgate.language.errors import DefinitionError
+
+    if (definition is None) == (audience is None):
+        raise usage_error("give either a definition or --audience KEY", "preview")
+    with opened(data_dir) as stored:
+        try:
+            with _engaged(stored, as_json=as_json) as store:
+                if definition is None:
+                    asked = _asked_of(_record(store, audience or "", as_json=as_json))
+                else:
+                    asked = _asked(definition, anonymous=anonymous, wait=wait)
+            asked = msgspec.structs.replace(asked, overlap=overlap, sample=sample)
+            with opened_history(stored.data_dir) as view:
+                found = try_it(view, asked, SystemClock().now_ms())
+        except DefinitionError as error:
+            raise no(f"this is no definition: {error}", as_json=as_json) from None
+        except Cycle as error:
+            words = f"computations read each other in a circle: {error}"
+            raise no(words, as_json=as_json) from None
+        except UnknownAudience as error:
+            raise no(f"there is no audience with the key {error}", as_json=as_json) from None
+    if as_json:
+        print_json(found)
+    else:
+        print_lines(_preview_lines(found, asked.kind))
+
+
+@engage.command()
+def verify(data_dir: DataDirOrBackup = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Compute everything anew, and compare.
+
+    Every audience and computed trait for everybody, from all messages that are kept, held against
+    what Engage has arrived at step by step. Every difference is named, and makes the exit status
+    1. Works beside a running server.
+
+    \b
+    Example:
+      headgate engage verify
+    """
+    import msgspec
+
+    from headgate.engage.history.verify import Verified
+    from headgate.engage.history.verify import verify as compare
+    from headgate.engage.history.view import opened as opened_history
+
+    with opened(data_dir) as stored:
+        with _engaged(stored, as_json=as_json):
+            pass
+        with opened_history(stored.data_dir) as view:
+            said = list(compare(view))
+    differences = [one for one in said if not isinstance(one, Verified)]
+    (verified,) = [one for one in said if isinstance(one, Verified)]
+    if as_json:
+        print_json({**msgspec.to_builtins(verified), "differences": differences})
+    else:
+        print_lines(_difference_lines(differences))
+    words = _verdict(verified)
+    if verified.differences:
+        raise no(words)
+    say(words)
 
 
 @engage.command()
@@ -248,6 +358,29 @@ def _engaged(stored: "Stored", *, as_json: bool) -> "Iterator[Engaged]":
         raise no(str(nothing), as_json=as_json) from None
 
 
+def _asked(definition: str, *, anonymous: bool, wait: bool) -> "Asked":
+    """A definition as it was typed; a scalar is a computed trait."""
+    from headgate.engage.history.preview import Asked
+    from headgate.language.parser import parse
+    from headgate.language.tree import Scalar
+
+    if isinstance(parse(definition), Scalar):
+        return Asked(kind="trait", definition=definition)
+    return Asked(kind="audience", definition=definition, include_anonymous=anonymous, wait=wait)
+
+
+def _asked_of(record: "Record") -> "Asked":
+    from headgate.engage.history.preview import Asked
+
+    return Asked(
+        kind="audience" if record.is_audience else "trait",
+        definition=record.definition,
+        include_history=record.include_history,
+        include_anonymous=record.include_anonymous,
+        wait=record.wait,
+    )
+
+
 def _record(store: "Engaged", key: str, *, as_json: bool) -> "Record":
     record = store.record(key)
     if record is None:
@@ -365,6 +498,67 @@ def _member_row(record: "Record", one: "Member") -> tuple[str, ...]:
 def _first(values: list[str]) -> str:
     more = f" and {len(values) - 1:,} more" if len(values) > 1 else ""
     return _cut(values[0]) + more if values else ""
+
+
+def _preview_lines(found: "Preview", kind: str) -> Iterator[Line]:
+    what = "are members" if kind == "audience" else "have a value"
+    share = _share(found.having, found.profiles)
+    yield f"{found.having:,} of {_people(found.profiles)} {what}{share}", "bold"
+    deliverable = _share(found.deliverable, found.having)
+    yield f"{found.deliverable:,} of these have a userId and can be told of{deliverable}", ""
+    if found.overlap is not None:
+        yield f"{found.overlap:,} of these are in the other audience, too", ""
+    if found.top:
+        yield "", ""
+        if found.least is not None:
+            yield f"values from {_shown(found.least)} to {_shown(found.greatest)}", ""
+        tops = [(_cut(_shown(one.value)), one.profiles) for one in found.top]
+        yield from table(("value", "people"), tops)
+    if found.sample:
+        yield "", ""
+        yield from table(
+            ("profile", "value", "identifiers"),
+            [(str(one.profile), _cut(_shown(one.value)), _known(one)) for one in found.sample],
+        )
+
+
+def _known(one: "Shown | Difference") -> str:
+    return "  ".join(f"{each.type}:{_cut(each.value)}" for each in one.identifiers[:_MOST_SHOWN])
+
+
+def _share(part: int, whole: int) -> str:
+    return f" ({100 * part / whole:.0f} %)" if whole else ""
+
+
+def _difference_lines(differences: "list[Difference]") -> Iterator[Line]:
+    if differences:
+        heads = ("computation", "profile", "Engage has", "history says", "left out", "identifiers")
+        yield from table(heads, [_difference_row(one) for one in differences])
+
+
+def _difference_row(one: "Difference") -> tuple[str | int, ...]:
+    values = (_cut(_shown(one.incremental)), _cut(_shown(one.recomputed)))
+    return one.computation, str(one.profile), *values, one.left_out, _known(one)
+
+
+def _verdict(verified: "Verified") -> str:
+    from headgate.spec.timestamps import iso_ms
+
+    what = f"{verified.computations:,} computations for {_people(verified.profiles)}"
+    at = f"as of {iso_ms(verified.at_ms)}"
+    bounded = (
+        f" {verified.bounded:,} values differ because people's records had no room for more."
+        if verified.bounded
+        else ""
+    )
+    waiting = (
+        f" {_people(verified.waiting)} were about to be evaluated and are left out."
+        if verified.waiting
+        else ""
+    )
+    if verified.differences:
+        return f"{verified.differences:,} values are WRONG of {what}, {at}.{bounded}{waiting}"
+    return f"All is as it should be: {what}, {at}.{bounded}{waiting}"
 
 
 def _why_lines(why: "Why", user: str) -> Iterator[Line]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -25,6 +25,8 @@ from headgate.cli.console import (
 )
 
 if TYPE_CHECKING:
+    from io import BufferedIOBase
+
     from headgate.eventlog.log import BlockLog
     from headgate.gateway.imports.known import KnownIds
     from headgate.gateway.imports.lines import Archive
@@ -113,9 +115,9 @@ def import_(
 
 
 @contextmanager
-def _file(file: str) -> Iterator[BinaryIO]:
+def _file(file: str) -> "Iterator[BufferedIOBase]":
     if file == _STDIN:
-        yield sys.stdin.buffer
+        yield cast("BufferedIOBase", sys.stdin.buffer)
         return
     try:
         opened_file = Path(file).open("rb")  # noqa: SIM115

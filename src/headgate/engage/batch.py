@@ -48,7 +48,8 @@ class Assigned(msgspec.Struct, frozen=True):
 class Batch(msgspec.Struct):
     """A batch, evaluated at `clock_ms`, of messages up to `seq`.
 
-    `sizes` and `counters` are what is to be added; `violations` were counted there already.
+    `backfilled`: a job's number, and how far its file was read with this batch. `sizes` and `counters` are
+    what is to be added; `violations` were counted there already.
     """
 
     seq: int
@@ -59,6 +60,7 @@ class Batch(msgspec.Struct):
     counters: Counter[str] = msgspec.field(default_factory=Counter)
     violations: list[Violation] = []
     assigned: list[Assigned] = []
+    backfilled: tuple[int, int] | None = None
 
 
 def assigned(first_seq: int, profiles: Sequence[int]) -> Assigned:

@@ -14,6 +14,7 @@ from itertools import islice
 from headgate.clock import Clock
 from headgate.engage.batch import Assigned, assigned
 from headgate.engage.directory import Directory
+from headgate.engage.history.chunks import Chunk
 from headgate.engage.observe import observe
 from headgate.engage.observed import Observed
 from headgate.engage.plan import Plan
@@ -104,6 +105,28 @@ class Engine:
         self._evaluate(ids)
         self._store.swept_to(ids[-1] if ids else None)
         return True
+
+    def events_of(self, leaves: frozenset[int]) -> frozenset[str]:
+        """The names of the events that leaves are made of, those leaves that the plan has."""
+        program = self._plan.program
+        return program.events_of(leaves & program.leaves.keys())
+
+    def backfill(self, job: int, chunk: Chunk, leaves: frozenset[int]) -> None:
+        """Has profiles take messages of the past, for these leaves only."""
+        program = self._plan.program
+        wanted = leaves & program.leaves.keys()
+        step = self._begin()
+        owners = self._store.owners([id_ for id_, _ in chunk.profiles])
+        at_hand = {profile.id: profile for profile in self._directory.bring(set(owners.values()))}
+        for id_, messages in chunk.profiles:
+            profile = at_hand.get(owners[id_])
+            if profile is not None:
+                for message in messages:
+                    program.take_only(profile, message, wanted)
+                self._directory.changed(profile)
+        step.backfilled = (job, chunk.offset)
+        self._commit(step, self._read_to, [])
+        self._land()
 
     def due_at_ms(self) -> int | None:
         """The next instant at which time alone may change something; None: never."""

@@ -61,13 +61,16 @@ class Planning:
         self._record(known, again)
         return self._plan()
 
-    def ready(self) -> Plan | None:
-        """Another plan, once computations that were prepared have all that they need."""
+    def ready(self, plan: Plan) -> Plan | None:
+        """Another plan, once computations that this one prepares have all that they need."""
         known = records_of(self._store.computations())
         read_to = self._store.position().seq
+        lacking = frozenset[int]().union(*(one.leaves for one in self._store.backfills()))
         live = [
             msgspec.structs.replace(record, state=State.LIVE)
-            if record.state is State.PREPARING and record.is_ready(read_to)
+            if record.state is State.PREPARING
+            and read_to >= record.ready_after_seq
+            and lacking.isdisjoint(plan.program.leaves_of[record.number])
             else record
             for record in known
         ]
@@ -84,12 +87,24 @@ class Planning:
             self._store.save_computations([_computed(record) for record in changed])
 
     def _plan(self) -> Plan:
-        return plan_of(
+        """The plan for what is recorded. New leaves are to be given what was read before they were there."""
+        known = self._store.leaves()
+        read_to = self._store.position().seq
+        backfill = (self._store.last_backfill() + 1, read_to) if read_to else None
+
+        def leaf_number(text: str) -> int:
+            if text not in known:
+                known[text] = self._store.add_leaf(text, backfill)
+            return known[text]
+
+        plan = plan_of(
             records_of(self._store.computations()),
             self._workspace.engage,
             self._enabled(),
-            self._store.leaf_number,
+            leaf_number,
         )
+        self._store.drop_leaves(set(known.values()) - plan.program.leaves.keys())
+        return plan
 
     def _connected(self, record: Record) -> Record:
         enabled = self._enabled()
@@ -106,7 +121,6 @@ class Planning:
 
     def _reading(self) -> Reading:
         return Reading(
-            read_to_seq=self._store.position().seq,
             log_ends_at_seq=self._log_ends_at(),
             at_ms=self._clock.now_ms(),
         )

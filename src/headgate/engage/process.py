@@ -30,8 +30,10 @@ from headgate.channel import (
 from headgate.clock import Clock, SystemClock
 from headgate.destinations.catalog import CATALOG
 from headgate.engage.archivist import Archivist
+from headgate.engage.backfiller import Backfiller
 from headgate.engage.engine import Engine
 from headgate.engage.handover import Handover
+from headgate.engage.plan import Plan
 from headgate.engage.planning import Planning
 from headgate.engage.reader import OtherStore
 from headgate.engage.requests import Requests
@@ -87,6 +89,9 @@ class _Engage:
         self._store = EngageStore(self._data_dir / ENGAGE)
         self._engine = Engine(event_log=event_log, store=self._store, clock=self._clock)
         self._planning = Planning(self._store, CATALOG, self._clock, event_log.last_seq)
+        self._backfiller = Backfiller(
+            self._data_dir, self._store, self._engine, self._clock, self._wake.set
+        )
         self._use_workspace()
         self._requests = Requests(self._data_dir)
         self._take_up_requests()
@@ -95,7 +100,10 @@ class _Engage:
         self._channel.send(Ready())
         self._archivist = Archivist(self._data_dir, self._store, self._clock, self._tell_read_to)
         loop = asyncio.get_running_loop()
-        beside = [loop.create_task(one.run()) for one in (self._handover, self._archivist)]
+        beside = [
+            loop.create_task(one.run())
+            for one in (self._handover, self._archivist, self._backfiller)
+        ]
         while not self._over.is_set():
             self._wake.clear()
             await self._clock.wait(self._wake, await self._work())
@@ -120,10 +128,15 @@ class _Engage:
 
     def _step(self) -> bool:
         """One of everything that there is to do; False when there was nothing."""
-        worked = [self._engine.read(), self._engine.let_time_pass(), self._engine.sweep()]
-        plan = self._planning.ready()
+        worked = [
+            self._engine.read(),
+            self._engine.let_time_pass(),
+            self._engine.sweep(),
+            self._backfiller.step(),
+        ]
+        plan = self._planning.ready(self._plan)
         if plan is not None:
-            self._engine.use(plan)
+            self._use(plan)
         if self._engine.read_to > self._read_to:
             self._read_to = self._engine.read_to
             self._archivist.read(self._read_to)
@@ -163,11 +176,16 @@ class _Engage:
         """Computations of which destinations are to be told again."""
         asked = self._requests.waiting()
         if asked:
-            self._engine.use(self._planning.resync(set(asked.values())))
+            self._use(self._planning.resync(set(asked.values())))
             self._requests.done(asked)
 
     def _use_workspace(self) -> None:
-        self._engine.use(self._planning.by(self._versions.newest().workspace))
+        self._use(self._planning.by(self._versions.newest().workspace))
+
+    def _use(self, plan: Plan) -> None:
+        self._plan = plan
+        self._engine.use(plan)
+        self._backfiller.look()
 
 
 def main() -> None:

@@ -191,3 +191,32 @@ DELETE FROM sweep;
 -- name: ids_after
 -- The next profiles by number.
 SELECT id FROM profile WHERE id > ? ORDER BY id LIMIT ?;
+
+-- name: drop_leaf
+-- No computation has the leaf any more; its number is never used again.
+DELETE FROM leaf WHERE number = ?;
+
+-- name: add_backfill
+-- A leaf is to be given messages of the past.
+INSERT INTO backfill VALUES (?, ?, ?, 0);
+
+-- name: backfills
+-- What is to be read from history, job by job.
+SELECT job, to_seq, read_to, leaf FROM backfill ORDER BY job, leaf;
+
+-- name: last_backfill
+-- The number of the last job.
+SELECT coalesce(max(job), 0) FROM backfill;
+
+-- name: backfilled_to
+-- How far a job's file was read.
+UPDATE backfill SET read_to = ?2 WHERE job = ?1;
+
+-- name: end_backfill
+-- The leaf has everything, or is gone.
+DELETE FROM backfill WHERE leaf = ?;
+
+-- name: merged_among
+-- Those of these profiles, a JSON list, that are part of others.
+SELECT merged.id, merged.into_id
+FROM json_each(?) AS asked CROSS JOIN merged ON merged.id = asked.value;

@@ -4,6 +4,8 @@ Any process may read, while the store is written or after. The one writer is `st
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +44,15 @@ class Computed(NamedTuple):
     key: str
     kind: str
     record: bytes
+
+
+class Backfill(NamedTuple):
+    """Leaves that lack messages up to `to_seq`; the job's file is done up to `read_to` bytes."""
+
+    job: int
+    to_seq: int
+    read_to: int
+    leaves: frozenset[int]
 
 
 class OutboxRow(NamedTuple):
@@ -100,6 +111,11 @@ class EngageReader:
         found = self.load([row[0] if row else id_])
         return found[0].profile if found else None
 
+    def owners(self, ids: Collection[int]) -> dict[int, int]:
+        """The numbers of the profiles that these are now, or are part of."""
+        merged = dict(self._db.execute(_SQL["merged_among"], (_json(sorted(ids)),)))
+        return {id_: merged.get(id_, id_) for id_ in ids}
+
     def profiles(self, after: int = 0) -> Iterator[Profile]:
         """Everybody numbered above `after`, in order; who comes or changes meanwhile may be in it or not."""
         while rows := self._db.execute(_SQL["profiles"], (after, _AT_ONCE)).fetchall():
@@ -139,6 +155,23 @@ class EngageReader:
     def computations(self) -> list[Computed]:
         """Every computation there ever was, by number."""
         return [Computed(*row) for row in self._db.execute(_SQL["computations"])]
+
+    def leaves(self) -> dict[str, int]:
+        """The numbers that stand for leaves, by the leaves' texts."""
+        return dict(self._db.execute(_SQL["leaves"]))
+
+    def backfills(self) -> list[Backfill]:
+        """What is still to be read from history, the oldest job first."""
+        rows = self._db.execute(_SQL["backfills"]).fetchall()
+        return [
+            Backfill(job, to_seq, read_to, frozenset(row[3] for row in of_it))
+            for (job, to_seq, read_to), group in groupby(rows, key=itemgetter(0, 1, 2))
+            for of_it in [list(group)]
+        ]
+
+    def last_backfill(self) -> int:
+        """The number of the last job that is not done; 0: all are."""
+        return int(self._db.execute(_SQL["last_backfill"]).fetchone()[0])
 
     def sizes(self) -> dict[int, int]:
         """How many members each audience has, and how many people each trait has a value for."""

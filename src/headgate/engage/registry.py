@@ -30,9 +30,8 @@ class State(StrEnum):
 class Record(msgspec.Struct, frozen=True):
     """A computation as Engage's store remembers it.
 
-    It may be evaluated once the engine has read up to `ready_after_seq`, and once the messages up to
-    `backfill_to_seq` were read from history (0: they were, or there are none). What destinations were told
-    before `again_before_ms` they are told again.
+    It may be evaluated once the engine has read up to `ready_after_seq`, and its leaves lack nothing. What
+    destinations were told before `again_before_ms` they are told again.
     """
 
     number: int
@@ -47,13 +46,8 @@ class Record(msgspec.Struct, frozen=True):
     created_at_ms: int
     state: State
     ready_after_seq: int = 0
-    backfill_to_seq: int = 0
     again_before_ms: int = 0
     connected: tuple[str, ...] = ()  # the destinations that were enabled when it was planned last
-
-    def is_ready(self, read_to_seq: int) -> bool:
-        """Whether everything that it is to be computed of has been read."""
-        return read_to_seq >= self.ready_after_seq and not self.backfill_to_seq
 
     @property
     def is_audience(self) -> bool:
@@ -62,9 +56,8 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """How far the engine has read the log, and how far the log goes."""
+    """When it is, and how far the log goes."""
 
-    read_to_seq: int
     log_ends_at_seq: int
     at_ms: int
 
@@ -152,7 +145,6 @@ def _new(number: int, key: str, asked: _Asked, reading: Reading) -> Record:
         created_at_ms=reading.at_ms,
         state=State.PREPARING if asked.enabled else State.DISABLED,
         ready_after_seq=reading.log_ends_at_seq,
-        backfill_to_seq=reading.read_to_seq,
         **_said(asked),
     )
 
@@ -170,7 +162,6 @@ def _edited(before: Record, asked: _Asked, reading: Reading) -> Record:
         after,
         state=State.PREPARING if asked.enabled else State.DISABLED,
         ready_after_seq=reading.log_ends_at_seq,
-        backfill_to_seq=reading.read_to_seq,
     )
 
 

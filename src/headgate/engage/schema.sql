@@ -41,7 +41,7 @@ CREATE TABLE computation (
 
 -- The numbers that stand for leaves in the profiles' records.
 CREATE TABLE leaf (
-    number INTEGER PRIMARY KEY,
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
     text   TEXT    NOT NULL UNIQUE
 ) STRICT;
 
@@ -95,4 +95,13 @@ CREATE TABLE assigned (
 CREATE TABLE sweep (
     one   INTEGER PRIMARY KEY CHECK (one = 1),
     after INTEGER NOT NULL
+) STRICT;
+
+-- Leaves that came later than messages up to `to_seq`, which are to be read from history for them. Those of one
+-- job are read together, from a file that is done up to `read_to` bytes.
+CREATE TABLE backfill (
+    leaf    INTEGER PRIMARY KEY,
+    job     INTEGER NOT NULL,
+    to_seq  INTEGER NOT NULL,
+    read_to INTEGER NOT NULL
 ) STRICT;

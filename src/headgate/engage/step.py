@@ -34,6 +34,7 @@ class Step:
         self._outbox: list[Identify] = []
         self._sizes: Counter[int] = Counter()
         self._counters: Counter[str] = Counter()
+        self.backfilled: tuple[int, int] | None = None
 
     def take(self, profile: Profile, observed: Observed) -> None:
         """The profile's computations see the message."""
@@ -75,6 +76,7 @@ class Step:
             counters=self._counters,
             violations=list(violations.last),
             assigned=list(assigned),
+            backfilled=self.backfilled,
         )
 
     def _settle(self, profile: Profile, numbers: Collection[int], *, whole: bool = False) -> None:
@@ -119,7 +121,9 @@ class Step:
 
     def _members(self, profile: Profile) -> list[int]:
         """The audiences that the profile is in, and the traits that it has a value of."""
-        return [number for number, value in profile.values.items() if self._is_member(number, value)]
+        return [
+            number for number, value in profile.values.items() if self._is_member(number, value)
+        ]
 
     def _is_member(self, number: int, value: Any) -> bool:
         return value is True if number in self._plan.audiences else not is_empty(value)

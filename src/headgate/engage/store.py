@@ -78,6 +78,8 @@ class EngageStore(EngageReader):
                 _SQL["add_assigned"],
                 [(one.first_seq, one.n, one.profiles) for one in batch.assigned],
             )
+            if batch.backfilled is not None:
+                self._db.execute(_SQL["backfilled_to"], batch.backfilled)
             self._db.execute(
                 _SQL["set_position"], (batch.seq, batch.clock_ms, batch.changes.last_profile)
             )
@@ -119,13 +121,31 @@ class EngageStore(EngageReader):
                     raise KeyTaken(one.key)
 
     def leaf_number(self, text: str) -> int:
-        """The number that stands for this leaf, for good."""
-        known = dict(self._db.execute(_SQL["leaves"]))
-        if text in known:
-            return int(known[text])
-        number = self._db.execute(_SQL["add_leaf"], (text,)).lastrowid
-        assert number is not None
+        """The number that stands for this leaf, which lacks nothing if it is new."""
+        return self.leaves().get(text) or self.add_leaf(text, None)
+
+    def add_leaf(self, text: str, backfill: tuple[int, int] | None) -> int:
+        """The number that stands for this leaf from now on; `backfill`: the job and the number of a message
+        up to which it is to be given messages of the past.
+        """
+        with self._transaction():
+            number = self._db.execute(_SQL["add_leaf"], (text,)).lastrowid
+            assert number is not None
+            if backfill is not None:
+                self._db.execute(_SQL["add_backfill"], (number, *backfill))
         return number
+
+    def drop_leaves(self, numbers: Iterable[int]) -> None:
+        """No computation has these leaves any more."""
+        with self._transaction():
+            for number in numbers:
+                self._db.execute(_SQL["drop_leaf"], (number,))
+                self._db.execute(_SQL["end_backfill"], (number,))
+
+    def end_backfill(self, leaves: Iterable[int]) -> None:
+        """These leaves have been given everything."""
+        with self._transaction():
+            self._db.executemany(_SQL["end_backfill"], [(leaf,) for leaf in leaves])
 
     def forget(self, profile: Profile, sizes: Mapping[int, int], at_ms: int) -> list[int]:
         """Deletes a person: record, identifiers, what waits for the log. `sizes` is what to add to members.

@@ -115,3 +115,127 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
 INSERT OR REPLACE INTO remote_deletions
   (deletion_id, scope, state, at_ms, request_id, answer, attempts, failing_since_ms, due_at_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: versions_before
+-- Versions from this moment back, newest first.
+SELECT version, at_ms, actor, document FROM versions WHERE version <= :version
+ORDER BY version DESC LIMIT :limit;
+
+-- name: accounts
+-- Everybody who can sign in.
+SELECT id, name, role, made_at_ms FROM accounts ORDER BY id;
+
+-- name: account
+-- One of them.
+SELECT id, name, role, made_at_ms FROM accounts WHERE id = :id;
+
+-- name: account_by_name
+-- One of them and the hash of the password.
+SELECT id, name, role, made_at_ms, password FROM accounts WHERE folded = :folded;
+
+-- name: owners
+-- How many there are.
+SELECT count(*) FROM accounts WHERE role = 'owner';
+
+-- name: add_account
+-- Somebody new.
+INSERT INTO accounts (name, folded, role, password, made_at_ms)
+VALUES (:name, :folded, :role, :password, :at_ms);
+
+-- name: set_role
+-- Somebody may do more or less from now on.
+UPDATE accounts SET role = :role WHERE id = :id;
+
+-- name: set_password
+-- Another password.
+UPDATE accounts SET password = :password WHERE id = :id;
+
+-- name: remove_account
+-- Somebody can no longer sign in.
+DELETE FROM accounts WHERE id = :id;
+
+-- name: first_link
+-- The link that makes the first owner.
+SELECT code FROM links WHERE code != '';
+
+-- name: link
+-- A link that has not ended.
+SELECT role, account FROM links WHERE hash = :hash AND coalesce(ends_at_ms > :now_ms, 1);
+
+-- name: add_link
+-- A new link.
+INSERT INTO links (hash, code, role, account, ends_at_ms)
+VALUES (:hash, :code, :role, :account, :ends_at_ms);
+
+-- name: remove_link
+-- A link is used up.
+DELETE FROM links WHERE hash = :hash;
+
+-- name: remove_links_of
+-- Links to an account end with it, and the earlier ones with a new one.
+DELETE FROM links WHERE account = :account;
+
+-- name: remove_old_links
+-- What nobody can use any more.
+DELETE FROM links WHERE ends_at_ms <= :now_ms;
+
+-- name: person
+-- Who is signed in with this session.
+SELECT id, name, role, accounts.made_at_ms, sessions.made_at_ms, used_at_ms
+FROM sessions JOIN accounts ON id = account WHERE hash = :hash;
+
+-- name: sessions
+-- Everything that is signed in, last used first.
+SELECT account, agent, made_at_ms, used_at_ms FROM sessions ORDER BY used_at_ms DESC, hash;
+
+-- name: add_session
+-- Somebody signs in.
+INSERT INTO sessions (hash, account, agent, made_at_ms, used_at_ms)
+VALUES (:hash, :account, :agent, :at_ms, :at_ms);
+
+-- name: session_used
+-- A session was used.
+UPDATE sessions SET used_at_ms = :at_ms WHERE hash = :hash;
+
+-- name: remove_session
+-- Somebody signs out.
+DELETE FROM sessions WHERE hash = :hash;
+
+-- name: remove_sessions_of
+-- Somebody is signed out, everywhere but in one place.
+DELETE FROM sessions WHERE account = :account AND hash != :but;
+
+-- name: remove_old_sessions
+-- What has ended by itself.
+DELETE FROM sessions WHERE used_at_ms <= :used_ms OR made_at_ms <= :made_ms;
+
+-- name: tokens
+-- Every token.
+SELECT id, name, scope, made_by, made_at_ms, used_at_ms, used_from FROM tokens ORDER BY id;
+
+-- name: token
+-- The token of this hash.
+SELECT id, name, scope, made_by, made_at_ms, used_at_ms, used_from FROM tokens WHERE hash = :hash;
+
+-- name: add_token
+-- A new token.
+INSERT INTO tokens (hash, name, scope, made_by, made_at_ms, used_from)
+VALUES (:hash, :name, :scope, :made_by, :at_ms, '');
+
+-- name: token_used
+-- A token was used.
+UPDATE tokens SET used_at_ms = :at_ms, used_from = :used_from WHERE id = :id;
+
+-- name: remove_token
+-- A token is revoked.
+DELETE FROM tokens WHERE id = :id;
+
+-- name: add_access_change
+-- Something about access was changed.
+INSERT INTO access_changes (at_ms, actor, what, subject, before, after)
+VALUES (:at_ms, :actor, :what, :subject, :before, :after);
+
+-- name: access_changes_before
+-- Changes of access from this one back, newest first.
+SELECT id, at_ms, actor, what, subject, before, after FROM access_changes WHERE id <= :id
+ORDER BY id DESC LIMIT :limit;

@@ -72,3 +72,59 @@ CREATE TABLE remote_deletions (
 
 CREATE INDEX remote_deletions_open ON remote_deletions (deletion_id)
 WHERE state IN ('no key', 'asking', 'pending');
+
+-- Who signs in to the app; `folded` is the name without case, `password` an argon2 hash.
+CREATE TABLE accounts (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  folded TEXT NOT NULL UNIQUE,
+  role TEXT NOT NULL CHECK (role IN ('owner', 'editor', 'viewer')),
+  password TEXT NOT NULL,
+  made_at_ms INTEGER NOT NULL
+) STRICT;
+
+-- One-time links: each makes an account, or gives the one that it names a new password. `code` is kept for
+-- the link that makes the first owner alone, which is printed at every start until it is used.
+CREATE TABLE links (
+  hash BLOB PRIMARY KEY,
+  code TEXT NOT NULL,
+  role TEXT NOT NULL CHECK (role IN ('owner', 'editor', 'viewer')),
+  account INTEGER REFERENCES accounts,
+  ends_at_ms INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Who is signed in, by the SHA-256 of what the browser's cookie says.
+CREATE TABLE sessions (
+  hash BLOB PRIMARY KEY,
+  account INTEGER NOT NULL REFERENCES accounts,
+  agent TEXT NOT NULL,
+  made_at_ms INTEGER NOT NULL,
+  used_at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sessions_by_account ON sessions (account);
+
+-- What programs ask the API with, by the SHA-256 of the token.
+CREATE TABLE tokens (
+  id INTEGER PRIMARY KEY,
+  hash BLOB NOT NULL UNIQUE,
+  name TEXT NOT NULL,
+  scope TEXT NOT NULL CHECK (scope IN ('read', 'write')),
+  made_by TEXT NOT NULL,
+  made_at_ms INTEGER NOT NULL,
+  used_at_ms INTEGER,
+  used_from TEXT NOT NULL
+) STRICT;
+
+-- Every change of accounts, sessions and tokens; those of the workspace itself are its versions.
+CREATE TABLE access_changes (
+  id INTEGER PRIMARY KEY,
+  at_ms INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  what TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  before TEXT NOT NULL,
+  after TEXT NOT NULL
+) STRICT;
+
+CREATE INDEX access_changes_by_time ON access_changes (at_ms);

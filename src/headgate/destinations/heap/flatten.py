@@ -53,7 +53,7 @@ def flatten(properties: dict[str, Any], dialect: Dialect, notes: list[str]) -> F
             name = prefix + key
             kind = type(value)
             if kind is str:
-                if value[4:5] == "-" or not value.isascii() or len(value) > MAX_CHARACTERS:
+                if "-" in value or not value.isascii() or len(value) > MAX_CHARACTERS:
                     value = property_text(name, value, dialect, notes)
                 flat[name] = value
             elif (
@@ -77,8 +77,7 @@ def property_text(name: str, text: str, dialect: Dialect, notes: list[str]) -> s
     """The text as Heap gets it: a date in UTC, U+FFFD for what UTF-8 cannot carry, and cut."""
     if text[4:5] == "-":
         text = dialect.date(text)
-    text = text if text.isascii() else well_formed(text)
-    return text if len(text) <= MAX_CHARACTERS else _cut(name, text, notes)
+    return _cut(name, well_formed(text), notes)
 
 
 def _cut(name: str, text: str, notes: list[str]) -> str:

@@ -113,7 +113,7 @@ def _user(message: dict[str, Any], identity: str, settings: Mapping[str, Any]) -
 def _identity(user_id: Any) -> str:
     """The userId as text, a number as JavaScript writes it; "" when it is neither."""
     if type(user_id) is str:
-        return user_id if user_id.isascii() else well_formed(user_id)
+        return well_formed(user_id)
     if type(user_id) is int and abs(user_id) < _NUMBERS_END:
         return str(user_id)
     if type(user_id) is float and math.isfinite(user_id):
@@ -123,9 +123,7 @@ def _identity(user_id: Any) -> str:
 
 def _text(value: Any) -> str | None:
     """The value when it is text and not empty."""
-    if type(value) is not str or not value:
-        return None
-    return value if value.isascii() else well_formed(value)
+    return well_formed(value) if type(value) is str and value else None
 
 
 def _object(message: dict[str, Any], field: str, notes: list[str]) -> dict[str, Any]:

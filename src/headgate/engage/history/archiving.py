@@ -31,7 +31,7 @@ from headgate.engage.reader import EngageReader
 from headgate.eventlog.interface import LogReader
 from headgate.eventlog.sqlite import sqlite_reader
 
-_MESSAGES_AT_ONCE = 50_000
+_MESSAGES_AT_ONCE = 25_000
 _WRITER_TIMEOUT_S = 60.0
 
 

@@ -11,7 +11,7 @@ import duckdb
 
 from headgate.engage.history.rows import TYPES, Columns
 
-_MEMORY = "800MB"
+_MEMORY = "500MB"
 _THREADS = 2
 
 

@@ -15,8 +15,8 @@ from headgate.engage.history.duck import parts_sql, write_part
 from headgate.engage.history.parts import Part, alone, new_part, parts_in, remove, superseded_in
 from headgate.locks import Locked
 
-_SMALL_BYTES = 8_000_000  # some 100,000 messages
-_MOST_BYTES = 64_000_000
+_SMALL_BYTES = 4_000_000  # some 50,000 messages
+_MOST_BYTES = 32_000_000
 _MOST_MERGES = 4
 _SEVERAL = 8
 _READERS_TIMEOUT_S = 10.0

@@ -6,7 +6,8 @@ archives can be joined by `cat`.
 
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from io import BufferedIOBase
+from typing import NamedTuple
 
 _BLOCK_BYTES = 512 * 1024  # about what a request at the doors may hold
 _MAX_LINE_BYTES = 512 * 1024
@@ -29,7 +30,7 @@ class Lines(NamedTuple):
 class Archive:
     """Reads a file once. `done_bytes` have been read so far, as they lie in the file."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BufferedIOBase) -> None:
         self._file = file
         self.done_bytes = 0
 
@@ -42,9 +43,18 @@ class Archive:
         return _lines(_chained(begin, blocks))
 
     def _blocks(self) -> Iterator[bytes]:
-        while block := self._file.read(_BLOCK_BYTES):
+        while block := self._block():
             self.done_bytes += len(block)
             yield block
+
+    def _block(self) -> bytes:
+        """As much as there is of a block. Read piece by piece: Ctrl-C is heard between two of them."""
+        pieces: list[bytes] = []
+        missing = _BLOCK_BYTES
+        while missing and (piece := self._file.read1(missing)):
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
 
 
 def _chained(begin: bytes, blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -120,7 +120,7 @@ def explain(
     """Why the person has the value; at most `most` messages are named for each part."""
     position = store.position()
     at_ms = max(now_ms, position.clock_ms)
-    leaf_numbers = store.leaf_numbers()
+    leaf_numbers = store.leaves()
     program = program_of(store.records, leaf_numbers)
     explanation = program.explain(profile, record.number, at_ms)
     value = program.evaluate(profile, [record.number], at_ms)[record.number].value

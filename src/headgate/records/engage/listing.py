@@ -196,7 +196,7 @@ def _key_in(message: Any) -> str:
 
 def _left_out(store: Engaged) -> Counter[int]:
     """How often something was left out of people's records, by the computations that it concerns."""
-    program = program_of(store.records, store.leaf_numbers())
+    program = program_of(store.records, store.leaves())
     left_out: Counter[int] = Counter()
     for profile in store.profiles():
         dropped = program.dropped(profile)

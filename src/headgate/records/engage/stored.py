@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from headgate.engage.history.parts import engage_store
+from headgate.engage.history.snapshot import Snapshot
 from headgate.engage.planning import records_of
 from headgate.engage.reader import EngageReader, OtherStore
 from headgate.engage.registry import Record, State
@@ -27,12 +28,8 @@ class NothingComputed(Exception):
         )
 
 
-class Engaged(EngageReader):
-    """The store at one moment: the first read fixes what all later ones see."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._db.execute("BEGIN")
+class Engaged(Snapshot):
+    """The store at one moment, with what the commands ask of it."""
 
     @cached_property
     def records(self) -> list[Record]:
@@ -42,10 +39,6 @@ class Engaged(EngageReader):
     def record(self, key: str) -> Record | None:
         """The computation with this key."""
         return next((one for one in self.records if one.key == key), None)
-
-    def leaf_numbers(self) -> dict[str, int]:
-        """The numbers that stand for leaves in profiles' records, by their texts."""
-        return dict(self._db.execute(_SQL["leaves"]))
 
     def waiting(self) -> dict[str, int]:
         """How many messages wait for the log, by the destination they are for."""
