@@ -132,7 +132,7 @@ def engine_of(data_dir: Path, log: LogReader, store: EngageStore, clock: Clock) 
         newest = Versions(workspace, catalog=settings, environment={}).newest().workspace
     planning = Planning(store, CATALOG, clock, lambda: 0)
     plan = planning.by(newest)
-    engine.use(planning.ready() or plan)
+    engine.use(planning.ready(plan) or plan)
     return engine
 
 

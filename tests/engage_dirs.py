@@ -10,6 +10,7 @@ import factories
 from data_dirs import SETTINGS, DataDir, destination, source
 from headgate.destinations.catalog import CATALOG
 from headgate.engage.engine import Engine
+from headgate.engage.plan import Plan
 from headgate.engage.planning import Planning
 from headgate.engage.store import EngageStore
 from headgate.eventlog.interface import Arrival
@@ -70,14 +71,12 @@ class EngageDir(DataDir):
             engine = Engine(event_log=log, store=store, clock=self.clock)
             planning = Planning(store, CATALOG, self.clock, log.last_seq)
             newest = Versions(workspace, catalog=SETTINGS, environment={}).newest()
-            engine.use(planning.by(newest.workspace))
-            while (
-                engine.read()
-                or engine.let_time_pass()
-                or engine.sweep()
-                or _ready(planning, engine)
-            ):
-                pass
+            plan: Plan | None = planning.by(newest.workspace)
+            while plan is not None:
+                engine.use(plan)
+                while engine.read() or engine.let_time_pass() or engine.sweep():
+                    pass
+                plan = planning.ready(plan)
             rows = store.outbox(1_000)
             for row in rows:
                 self.append(self._emitted(row.destination, row.raw, row.message_id, row.user_id))
@@ -95,10 +94,3 @@ class EngageDir(DataDir):
         envelope = Envelope(engage_source(slug), self.clock.now_ms(), 1)
         code = CALL_TYPE_CODES[IDENTIFY]
         return Arrival(envelope, [raw], [message_id], [user_id], bytearray([code]))
-
-
-def _ready(planning: Planning, engine: Engine) -> bool:
-    plan = planning.ready()
-    if plan is not None:
-        engine.use(plan)
-    return plan is not None

@@ -5,12 +5,13 @@ millisecond before and one after; the clock is ours.
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from hypothesis import given
+from hypothesis import strategies as st
 
 from depth import search
 from engage_oracle.breakpoints import around, breakpoints
@@ -20,10 +21,13 @@ from engage_oracle.histories import START_MS, Arrival, histories, log_of
 from engage_oracle.oracle import Asked, evaluate
 from engage_oracle.telling import expected_sent, sequences
 from headgate.clock import ManualClock
+from headgate.engage.batch import profiles_of
 from headgate.engage.computation.model import Computation
 from headgate.engage.computation.program import Program
 from headgate.engage.engine import Engine
+from headgate.engage.history.chunks import Chunk
 from headgate.engage.identifies import Told
+from headgate.engage.observed import Observed
 from headgate.engage.plan import Plan
 from headgate.engage.rules import Rules
 from headgate.engage.store import EngageStore
@@ -39,13 +43,16 @@ HEAP = "heap"
 class Running:
     """An engine in a directory of its own; `told` is what it has said so far, by userId and key."""
 
-    def __init__(self, directory: Path, asked: Mapping[str, Asked]) -> None:
+    def __init__(
+        self, directory: Path, asked: Mapping[str, Asked], numbered: Collection[str] = ()
+    ) -> None:
         self.clock = ManualClock(START_MS - 1)
         self.told: dict[tuple[str, str], list[Any]] = {}
-        self._numbers = {key: number for number, key in enumerate(asked, 1)}
+        self._numbers = {key: number for number, key in enumerate(numbered or asked, 1)}
         self._log = memory_log(self.clock)
         self._path = directory / "engage.db"
-        self._plan = _plan(asked, self._numbers)
+        self._leaves: dict[str, int] = {}
+        self._plan = _plan(asked, self._numbers, self._leaves)
         self._open()
 
     def _open(self) -> None:
@@ -57,6 +64,21 @@ class Running:
         """Forgets everything that is not on disk."""
         self._store.close()
         self._open()
+
+    def exchange(self, asked: Mapping[str, Asked], log: Sequence[Observed]) -> None:
+        """Goes on with other computations; the new ones are given the past, as history has it."""
+        known = set(self._leaves)
+        self._plan = _plan(asked, self._numbers, self._leaves)
+        self._engine.use(self._plan)
+        new = frozenset(self._leaves[text] for text in self._leaves.keys() - known)
+        past: dict[int, list[Observed]] = {}
+        for batch in self._store.assigned(0, 1_000):
+            for seq, owner in enumerate(profiles_of(batch), batch.first_seq):
+                past.setdefault(owner, []).append(log[seq - 1])
+        past.pop(0, None)
+        for offset, (owner, messages) in enumerate(sorted(past.items())):
+            self._engine.backfill(1, Chunk([(owner, messages)], offset), new)
+        self._store.swept_to(0)
 
     def post(self, arrival: Arrival) -> None:
         """A message arrives in the log, with what the door adds left to the door."""
@@ -75,7 +97,7 @@ class Running:
     def run_at(self, at_ms: int) -> None:
         """Lets the clock reach an instant, and the engine do what there is to do."""
         self.clock.advance((at_ms - self.clock.now_ms()) / 1000)
-        while self._engine.read() or self._engine.let_time_pass():
+        while self._engine.read() or self._engine.let_time_pass() or self._engine.sweep():
             pass
         for row in self._store.outbox(1_000):
             ((key, value),) = [
@@ -112,8 +134,7 @@ def _ms(text: str) -> int:
     return moment
 
 
-def _plan(asked: Mapping[str, Asked], numbers: Mapping[str, int]) -> Plan:
-    leaves: dict[str, int] = {}
+def _plan(asked: Mapping[str, Asked], numbers: Mapping[str, int], leaves: dict[str, int]) -> Plan:
     computations = [
         Computation(
             number=numbers[key],
@@ -129,9 +150,11 @@ def _plan(asked: Mapping[str, Asked], numbers: Mapping[str, int]) -> Plan:
     audiences = {numbers[key] for key, one in asked.items() if one.kind == "audience"}
     return Plan(
         program=Program(computations, lambda text: leaves.setdefault(text, len(leaves) + 1)),
-        live=frozenset(numbers.values()),
+        live=frozenset(numbers[key] for key in asked),
         audiences=frozenset(audiences),
-        told=tuple(Told(n, key, n in audiences, key, HEAP, "Heap") for key, n in numbers.items()),
+        told=tuple(
+            Told(numbers[key], key, numbers[key] in audiences, key, HEAP, "Heap") for key in asked
+        ),
         rules=Rules(),
         sync_interval_ms=0,
     )
@@ -200,4 +223,31 @@ def test_it_makes_no_difference_how_often_the_process_starts_again(
     with tempfile.TemporaryDirectory() as directory:
         running = Running(Path(directory), asked)
         _check(running, _first_copies(arrivals), asked, restarts=True)
+        running.close()
+
+
+@search(30)
+@given(histories(), definitions(), st.integers(0, 20))
+def test_a_computation_that_comes_later_makes_no_difference_but_in_when_it_is_told(
+    arrivals: list[Arrival], asked: dict[str, Asked], after: int
+) -> None:
+    """The past is read from history, by the owners that its messages had when they arrived."""
+    arrivals = _first_copies(arrivals)
+    log = log_of(arrivals)
+    first, others = arrivals[:after], arrivals[after:]
+    earlier = dict(list(asked.items())[:1])
+    with tempfile.TemporaryDirectory() as directory:
+        running = Running(Path(directory), earlier, numbered=list(asked))
+        for one in first:
+            running.post(one)
+            running.run_at(max(running.clock.now_ms(), _ms(one.message["receivedAt"])))
+        running.exchange(asked, log)
+        for one in others:
+            running.post(one)
+        ends_at = max([START_MS, *(one.received_at_ms for one in log)])
+        for at_ms in [ends_at, *(at for at in _instants(arrivals, asked) if at > ends_at)]:
+            running.run_at(at_ms)
+            for identifiers, values in evaluate(log, asked, at_ms):
+                found = running.values(identifiers)
+                assert all(same(found[key], values[key]) for key in asked), (at_ms, identifiers)
         running.close()

@@ -109,12 +109,12 @@ class Engine:
     def events_of(self, leaves: frozenset[int]) -> frozenset[str]:
         """The names of the events that leaves are made of, those leaves that the plan has."""
         program = self._plan.program
-        return program.events_of(leaves & program.leaves.keys())
+        return program.events_of(leaves.intersection(program.leaves))
 
     def backfill(self, job: int, chunk: Chunk, leaves: frozenset[int]) -> None:
         """Has profiles take messages of the past, for these leaves only."""
         program = self._plan.program
-        wanted = leaves & program.leaves.keys()
+        wanted = leaves.intersection(program.leaves)
         step = self._begin()
         owners = self._store.owners([id_ for id_, _ in chunk.profiles])
         at_hand = {profile.id: profile for profile in self._directory.bring(set(owners.values()))}

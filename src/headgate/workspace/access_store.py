@@ -5,8 +5,10 @@ transaction. Used from threads, by the worker and by commands.
 """
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
+from headgate.clock import Clock
 from headgate.workspace.access import (
     AccessChange,
     AccessRefused,
@@ -23,7 +25,7 @@ from headgate.workspace.access import (
     hashed,
     new_secret,
 )
-from headgate.workspace.database import SQL, DatabaseWriter
+from headgate.workspace.database import SQL, DatabaseReader, DatabaseWriter
 
 _DAY_MS = 86_400_000
 SESSION_UNUSED_MS = 7 * _DAY_MS
@@ -34,7 +36,46 @@ _MAX_AGENT_CHARS = 200
 _NOBODY = b""
 
 
-class AccessStore(DatabaseWriter):
+class AccessReader(DatabaseReader):
+    """Reads who has access. Needs the clock, since links end by themselves."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._clock = clock
+        super().__init__(path)
+
+    def accounts(self) -> list[Account]:
+        """Everybody who can sign in, the first owner first."""
+        return [_account(row) for row in self._all("accounts")]
+
+    def account(self, name: str) -> tuple[Account, str] | None:
+        """The account of a name, whatever its case, and the hash of its password."""
+        row = self._one("account_by_name", folded=folded(name))
+        return (_account(row[:4]), row[4]) if row else None
+
+    def link(self, code: str) -> Link | None:
+        """What a code is good for; None when it is none, was used or has ended."""
+        row = self._one("link", hash=hashed(code), now_ms=self._clock.now_ms())
+        if row is None:
+            return None
+        account = self._one("account", id=row[1]) if row[1] else None
+        return Link(_role(row[0]), _account(account) if account else None)
+
+    def sessions(self) -> list[Session]:
+        """Everywhere that somebody is signed in, last used first."""
+        return [Session(*row) for row in self._all("sessions")]
+
+    def tokens(self) -> list[Token]:
+        """Every token, the oldest first."""
+        return [Token(*row) for row in self._all("tokens")]
+
+    def changes(self, limit: int, up_to: int = 2**62) -> list[AccessChange]:
+        """Changes of access with ids up to this one, the newest first."""
+        return [
+            AccessChange(*row) for row in self._all("access_changes_before", id=up_to, limit=limit)
+        ]
+
+
+class AccessStore(AccessReader, DatabaseWriter):
     """Reads and changes who has access. `by` is the actor that the trail names."""
 
     # The first owner
@@ -73,14 +114,6 @@ class AccessStore(DatabaseWriter):
             self._note(execute, by, "made a link for a new password", account.name)
         return code
 
-    def link(self, code: str) -> Link | None:
-        """What a code is good for; None when it is none, was used or has ended."""
-        row = self._one("link", hash=hashed(code), now_ms=self._clock.now_ms())
-        if row is None:
-            return None
-        account = self._one("account", id=row[1]) if row[1] else None
-        return Link(_role(row[0]), _account(account) if account else None)
-
     def redeem(self, code: str, name: str, password: str) -> Account:
         """Uses a code up: the new account, or the one whose password this is from now on, signed out everywhere.
 
@@ -101,15 +134,6 @@ class AccessStore(DatabaseWriter):
             return account
 
     # Accounts
-
-    def accounts(self) -> list[Account]:
-        """Everybody who can sign in, the first owner first."""
-        return [_account(row) for row in self._all("accounts")]
-
-    def account(self, name: str) -> tuple[Account, str] | None:
-        """The account of a name, whatever its case, and the hash of its password."""
-        row = self._one("account_by_name", folded=folded(name))
-        return (_account(row[:4]), row[4]) if row else None
 
     def set_role(self, account_id: int, role: Role, by: str) -> None:
         """Somebody may do more or less from now on; raises LastOwner."""
@@ -165,10 +189,6 @@ class AccessStore(DatabaseWriter):
                 execute(SQL["session_used"], {"hash": hashed(secret), "at_ms": now_ms})
         return _account(account)
 
-    def sessions(self) -> list[Session]:
-        """Everywhere that somebody is signed in, last used first."""
-        return [Session(*row) for row in self._all("sessions")]
-
     def sign_out(self, secret: str) -> None:
         """This session ends."""
         with self._writing() as execute:
@@ -182,10 +202,6 @@ class AccessStore(DatabaseWriter):
             self._note(execute, by, "signed out everywhere", account.name)
 
     # Tokens
-
-    def tokens(self) -> list[Token]:
-        """Every token, the oldest first."""
-        return [Token(*row) for row in self._all("tokens")]
 
     def make_token(self, name: str, scope: str, by: str) -> str:
         """A new token, to be shown once; raises NameRefused."""
@@ -202,7 +218,9 @@ class AccessStore(DatabaseWriter):
         if row is None:
             return None
         token, now_ms = Token(*row), self._clock.now_ms()
-        is_noted = token.used_from == used_from and now_ms - (token.used_at_ms or 0) < _NOTED_EVERY_MS
+        is_noted = (
+            token.used_from == used_from and now_ms - (token.used_at_ms or 0) < _NOTED_EVERY_MS
+        )
         if not is_noted:
             with self._writing() as execute:
                 used = {"id": token.id, "at_ms": now_ms, "used_from": used_from}
@@ -216,12 +234,6 @@ class AccessStore(DatabaseWriter):
             for token in found:
                 execute(SQL["remove_token"], {"id": token_id})
                 self._note(execute, by, "revoked a token", token.name, before=token.scope)
-
-    # The trail
-
-    def changes(self, limit: int, up_to: int = 2**62) -> list[AccessChange]:
-        """Changes of access with ids up to this one, the newest first."""
-        return [AccessChange(*row) for row in self._all("access_changes_before", id=up_to, limit=limit)]
 
     def _note(
         self, execute: Any, actor: str, what: str, subject: str, before: str = "", after: str = ""

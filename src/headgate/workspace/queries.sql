@@ -116,11 +116,6 @@ INSERT OR REPLACE INTO remote_deletions
   (deletion_id, scope, state, at_ms, request_id, answer, attempts, failing_since_ms, due_at_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 
--- name: versions_before
--- Versions from this moment back, newest first.
-SELECT version, at_ms, actor, document FROM versions WHERE version <= :version
-ORDER BY version DESC LIMIT :limit;
-
 -- name: accounts
 -- Everybody who can sign in.
 SELECT id, name, role, made_at_ms FROM accounts ORDER BY id;

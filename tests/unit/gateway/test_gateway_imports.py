@@ -251,7 +251,7 @@ def data_dir(tmp_path: Path) -> DataDir:
 
 
 def held(known: KnownIds, *ids: str, source: str = "website") -> list[bool]:
-    return known.hold([id_hash(source, one) for one in ids]).tolist()
+    return [bool(one) for one in known.hold([id_hash(source, one) for one in ids])]
 
 
 def test_the_ids_of_a_log_are_known_at_any_age(data_dir: DataDir) -> None:

@@ -54,7 +54,7 @@ def reduced(tree: Reduced, rows: str) -> str:
 _TYPES = {"integer": "BIGINT", "number": "DOUBLE", "json": "VARCHAR"}
 
 _SUM = (
-    f"rounded_once(coalesce(sum((v * {SUMMED_UNIT!r}::DOUBLE)::HUGEINT) FILTER (is_usual(v)), 0),"
+    f"rounded_once(coalesce(sum(try_cast(v * {SUMMED_UNIT!r}::DOUBLE AS HUGEINT)) FILTER (is_usual(v)), 0),"
     " list(v) FILTER (NOT is_usual(v)))"
 )
 

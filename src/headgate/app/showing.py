@@ -1,0 +1,52 @@
+"""How values stand in pages: moments, figures, and texts that anybody with a write key may have made up.
+
+Everything is escaped by the templates. What is here makes visible what a browser would hide: leading and
+trailing spaces, characters without a shape. They are a common reason that nothing matches.
+"""
+
+import unicodedata
+from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
+
+_HIDDEN = ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp")  # https://www.unicode.org/reports/tr44/#General_Category_Values
+_ODD_SPACES = "Zs"
+
+
+def made_visible(text: str) -> Markup:
+    """A text with its outer spaces as dots and what cannot be seen as codes."""
+    inner = text.strip(" ")
+    before = len(text) - len(text.lstrip(" ")) if inner else len(text)
+    after = len(text) - before - len(inner)
+    parts = [_dots(before), *map(_shown, inner), _dots(after)]
+    return Markup("").join(parts)
+
+
+def moment(at_ms: int) -> Markup:
+    """An instant as people read it, with the exact one for machines and for the pointer."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    exact = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    words = f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
+    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(exact, words)
+
+
+def figure(number: float) -> str:
+    """A number with its thousands apart."""
+    return f"{number:,}"
+
+
+def masked(secret: str) -> str:
+    """Enough of a key to tell it from others."""
+    return secret if len(secret) <= 4 else f"{secret[:4]}…{secret[-2:]}" if len(secret) > 12 else f"{secret[:4]}…"
+
+
+def _dots(count: int) -> Markup:
+    return Markup('<span class="odd" title="space">{}</span>').format("·" * count) if count else Markup("")
+
+
+def _shown(one: str) -> Markup:
+    kind = unicodedata.category(one)
+    if kind in _HIDDEN or (kind == _ODD_SPACES and one != " "):
+        name = unicodedata.name(one, "a control character").lower()
+        return Markup('<span class="odd" title="{}">U+{:04X}</span>').format(name, ord(one))
+    return escape(one)
