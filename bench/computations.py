@@ -24,7 +24,7 @@ STAMP = "last_look"  # the trait that follows the property `look` of the product
 LINGERING = "lingering"  # the audience that is left this long after a product was viewed
 LINGERING_S = 3
 
-_SPANS = ((1, 1), (7, 3), (30, 5))  # days, and how often within them
+SPANS = ((1, 1), (7, 3), (30, 5))  # days, and how often within them
 _CONDITIONS = {
     "Page Viewed": "property('title').contains('Kitchen')",
     "Product Clicked": "property('price') > 60",
@@ -76,7 +76,7 @@ def _audiences() -> dict[str, str]:
         f"{event} {count} in {days} days": f"event('{event}'){_where(event, days)}"
         f".within({days} days).count() >= {count}"
         for event in EVENTS
-        for days, count in _SPANS
+        for days, count in SPANS
     }
     return counted | _FUNNELS | _OTHERS
 
@@ -84,7 +84,7 @@ def _audiences() -> dict[str, str]:
 def _where(event: str, days: int) -> str:
     """Of the middle span, only some of the events count."""
     condition = _CONDITIONS.get(event)
-    return f".where({condition})" if condition and days == _SPANS[1][0] else ""
+    return f".where({condition})" if condition and days == SPANS[1][0] else ""
 
 
 def _named(definitions: dict[str, str], destinations: Sequence[str]) -> list[dict[str, Any]]:

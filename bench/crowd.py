@@ -187,7 +187,10 @@ def _name_in(profile: Profile) -> bytes:
 def _of_somebody(message: Message, at_ms: int | None) -> Message:
     """The shop's message, of a person who is yet to be named."""
     name = _NAME.decode()
-    ours = message | {"anonymousId": f"{name}-5eed-4a7e"}
+    first: Message = (
+        {"properties": {}} if "properties" in message else {}
+    )  # with a look to be recognised by
+    ours = first | message | {"anonymousId": f"{name}-5eed-4a7e"}
     del ours["timestamp"]
     if at_ms is not None:
         ours["timestamp"] = iso_ms(at_ms)

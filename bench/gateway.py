@@ -10,7 +10,7 @@ import msgspec
 
 from bench import usage
 from bench.computations import engage
-from bench.processes import GATEWAY_CORE, OTHER_CORE, program, worker_of
+from bench.processes import GATEWAY_CORE, OTHER_CORE, child_of, program
 from bench.programs.posts import Target
 from headgate.clock import SystemClock
 from headgate.destinations.catalog import CATALOG
@@ -57,7 +57,7 @@ def prepare(data_dir: Path, heap_ports: Sequence[int] = (), *, computes: bool = 
     data_dir.mkdir(parents=True)
     destinations = [_heap(number, port) for number, port in enumerate(heap_ports)]
     source = {"slug": SOURCE, "type": "server", "writeKeys": [WRITE_KEY]}
-    whole = {"sources": [source], "destinations": destinations}
+    whole: dict[str, Any] = {"sources": [source], "destinations": destinations}
     if computes:
         whole["engage"] = engage([one["slug"] for one in destinations])
     document = checked(whole, catalog=_SETTINGS, environment={})
@@ -70,7 +70,7 @@ def prepare(data_dir: Path, heap_ports: Sequence[int] = (), *, computes: bool = 
 def serving(data_dir: Path) -> Iterator[Gateway]:
     """A server on a prepared directory: the gateway on its core, the worker on the other one."""
     with program("serve", str(data_dir), core=GATEWAY_CORE) as (pid, port):
-        worker_pid = worker_of(pid)
+        worker_pid = child_of(pid, "headgate.worker")
         os.sched_setaffinity(worker_pid, {OTHER_CORE})  # at once, while it has only one thread
         yield Gateway(pid, worker_pid, port)
 

@@ -5,6 +5,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -13,6 +14,8 @@ from bench.processes import GATEWAY_CORE, program
 ACCEPTS = "200"
 REFUSES = "500"
 NEVER_ANSWERS = "never"
+
+EVENT = '"idempotency_key":"([^"]+)"'
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -32,9 +35,9 @@ class Heap(msgspec.Struct, frozen=True):
         """Waits until so many rows were; TimeoutError when they were not in time."""
         return msgspec.convert(self._get(f"/rows/{rows}", within_s), Counted)
 
-    def arrivals(self) -> dict[str, float]:
-        """When each event arrived, by its messageId."""
-        arrived: dict[str, float] = self._get("/arrivals", within_s=20)
+    def arrivals(self, of: str = EVENT) -> dict[str, float]:
+        """When each row first arrived, by what the group of this expression finds in it: a messageId."""
+        arrived: dict[str, float] = self._get(f"/arrivals/{quote(of, safe='')}", within_s=20)
         return arrived
 
     def _get(self, path: str, within_s: float) -> Any:

@@ -32,7 +32,7 @@ def live(scale: Scale, place: Path) -> Iterator[Figure]:
     """One destination, at 1,000 messages a second."""
     latencies_ms = _latencies_ms(place / "live", _PER_S, scale.live_s, [ACCEPTS])
     what = f"accepted to at Heap, {_PER_S:,} messages/s"
-    p50_ms, p99_ms = _percentile(latencies_ms, 50), _percentile(latencies_ms, 99)
+    p50_ms, p99_ms = percentile(latencies_ms, 50), percentile(latencies_ms, 99)
     yield Figure(
         what=f"{what}, p50",
         value=f"{p50_ms:.1f} ms",
@@ -52,7 +52,7 @@ def beside_trouble(scale: Scale, place: Path) -> Iterator[Figure]:
 
     def p99_ms(other: str) -> float:
         directory = place / f"beside-{other}"
-        return _percentile(
+        return percentile(
             _latencies_ms(directory, _PER_S_BESIDE, scale.beside_s, [ACCEPTS, other]), 99
         )
 
@@ -86,5 +86,6 @@ def _latencies_ms(place: Path, per_second: int, seconds: float, answers: list[st
     return sorted((arrived_at[one] - at) * 1000 for one, at in accepted_at.items())
 
 
-def _percentile(ordered: list[float], percent: int) -> float:
+def percentile(ordered: list[float], percent: int) -> float:
+    """Of values in ascending order."""
     return ordered[len(ordered) * percent // 100]

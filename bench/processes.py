@@ -79,16 +79,16 @@ def pace(plan: pace_program.Plan, core: int = OTHER_CORE) -> pace_program.Result
     return result
 
 
-def worker_of(gateway_pid: int) -> int:
-    """The worker that a gateway has started, once there is one."""
+def child_of(gateway_pid: int, module: str) -> int:
+    """The process of its own that a gateway has started for a module, once there is one."""
     children = Path(f"/proc/{gateway_pid}/task/{gateway_pid}/children")
     deadline = time.monotonic() + _STARTS_WITHIN_S
     while time.monotonic() < deadline:
         for pid in children.read_text().split():
-            if b"headgate.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return int(pid)
         time.sleep(_LOOK_EVERY_S)
-    raise RuntimeError(f"the gateway {gateway_pid} has started no worker")
+    raise RuntimeError(f"the gateway {gateway_pid} has not started {module}")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import delivery, device, disk, door, latency, log, mapping, rest, start
+from bench import delivery, device, disk, door, engage, latency, log, mapping, rest, start
 from bench.figure import Figure
 from bench.scale import Scale
 
@@ -21,4 +21,5 @@ ROOMS: dict[str, Room] = {
     "starts": start.figures,
     "disk": disk.figures,
     "device mode": device.figures,
+    "Engage": engage.figures,
 }

@@ -20,6 +20,10 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     known_ids: int
     settled: int  # delivered and sealed, for the disk they take
     pages: int
+    people: int  # whom Engage knows
+    models: int  # of these, the ones whose profiles are copied
+    computed: int  # messages that Engage reads
+    history: int  # messages that DuckDB computes all of
 
 
 FULL = Scale(
@@ -37,6 +41,10 @@ FULL = Scale(
     known_ids=10_000_000,
     settled=100_000,
     pages=11,
+    people=1_000_000,
+    models=2_000,
+    computed=150_000,
+    history=2_000_000,
 )
 QUICK = Scale(
     is_quick=True,
@@ -53,4 +61,8 @@ QUICK = Scale(
     known_ids=1_000_000,
     settled=20_000,
     pages=3,
+    people=20_000,
+    models=200,
+    computed=20_000,
+    history=200_000,
 )

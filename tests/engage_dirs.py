@@ -61,7 +61,7 @@ class EngageDir(DataDir):
         """An identify call that arrives now, by user ann unless said."""
         self._take_in("identify", message_id, event=None, properties=None, **fields)
 
-    def compute(self) -> None:
+    def compute(self, *, hand_over: bool = True) -> None:
         """Engage reads what there is to read, evaluates what is due, and has the log take what it says."""
         with (
             closing(EngageStore(self.path / "engage" / "engage.db")) as store,
@@ -77,18 +77,21 @@ class EngageDir(DataDir):
                 while engine.read() or engine.let_time_pass() or engine.sweep():
                     pass
                 plan = planning.ready(plan)
-            rows = store.outbox(1_000)
+            rows = store.outbox(1_000) if hand_over else []
             for row in rows:
                 self.append(self._emitted(row.destination, row.raw, row.message_id, row.user_id))
             store.taken([row.number for row in rows])
 
-    def _take_in(self, call_type: str, message_id: str, **fields: Any) -> None:
+    def _take_in(
+        self, call_type: str, message_id: str, *, segment_messages: int = 1000, **fields: Any
+    ) -> None:
         raw = factories.message(message_id, **({"type": call_type} | fields))
         said = msgspec.json.decode(raw)
         envelope = factories.envelope(received_at_ms=self.clock.now_ms())
         code = CALL_TYPE_CODES[call_type]
         user = said.get("userId", "")
-        self.append(Arrival(envelope, [raw], [message_id], [user], bytearray([code])))
+        arrival = Arrival(envelope, [raw], [message_id], [user], bytearray([code]))
+        self.append(arrival, segment_messages=segment_messages)
 
     def _emitted(self, slug: str, raw: bytes, message_id: str, user_id: str) -> Arrival:
         envelope = Envelope(engage_source(slug), self.clock.now_ms(), 1)

@@ -6,7 +6,7 @@ ANSWER is 200, another status to refuse every request with, or `never` to leave 
 It prints its port. Beside Heap's endpoints it has two of its own:
 
     GET /rows/N       answers once N rows were acknowledged: how many, and when the first and the last
-    GET /arrivals     when each event arrived, by its idempotency key
+    GET /arrivals/EXPRESSION   when each row first arrived in which the expression is found, by its group
 
 Times are of the machine's monotonic clock, the same in every process.
 """
@@ -17,13 +17,13 @@ import re
 import sys
 import time
 from typing import Any, cast
+from urllib.parse import unquote_to_bytes
 
 import uvloop
 
 _HEAD_END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"content-length:\s*(\d+)", re.IGNORECASE)
 _ROW = b'{"identity":"'  # each row begins so, and nothing within one does
-_EVENT_KEY = re.compile(rb'"idempotency_key":"([^"]+)"')
 _NEVER = "never"
 
 
@@ -57,11 +57,11 @@ class _Journal:
             await self._news.wait()
         return {"rows": self.rows, "first_at": self.first_at, "last_at": self.last_at}
 
-    def arrivals(self) -> dict[str, float]:
-        """The moment of every event's first arrival."""
+    def arrivals(self, of: bytes) -> dict[str, float]:
+        """The moment at which each thing first arrived that the expression finds."""
         found: dict[str, float] = {}
         for at, body in self._bodies:
-            for key in _EVENT_KEY.findall(body):
+            for key in re.findall(of, body):
                 found.setdefault(key.decode(), at)
         return found
 
@@ -108,11 +108,11 @@ class _Connection(asyncio.Protocol):
             self._reply(self._answer, b"{}")
 
     async def _tell(self, path: str) -> None:
-        _, what, *words = path.split("/")
+        _, what, word = path.split("/")
         told: dict[str, Any] = (
-            await self._journal.counted(int(words[0]))
+            await self._journal.counted(int(word))
             if what == "rows"
-            else self._journal.arrivals()
+            else self._journal.arrivals(unquote_to_bytes(word))
         )
         self._reply("200", json.dumps(told).encode())
 

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from house import WRITE_KEY, send
 from segment_clients import CLIENTS
+from typer.testing import CliRunner, Result
 
+from headgate.cli import app
 from headgate.spec.timestamps import parse_ms
 from heap_view import Heap, rows_of
 from processes import Gateway, children, command_line, eventually, run
@@ -82,8 +84,8 @@ class Running:
         send(self._gateway, call("identify", "warm-up"))
 
         def is_reading() -> bool:
-            said = run("engage", "list", "--json", "--data-dir", self._data_dir)
-            return said.returncode == 0 and json.loads(said.stdout)["behind"] == 0
+            said = _engage("list", "--data-dir", self._data_dir)
+            return said.exit_code == 0 and json.loads(said.stdout)["behind"] == 0
 
         eventually(is_reading, _TOLD_WITHIN_S, "Engage reads")
 
@@ -115,8 +117,8 @@ class Running:
 
     def says(self, *words: str) -> Any:
         """What a command of Engage's prints, as JSON."""
-        said = run("engage", *words, "--json", "--data-dir", self._data_dir)
-        assert said.returncode == 0, said.stderr
+        said = _engage(*words, "--data-dir", self._data_dir)
+        assert said.exit_code == 0, said.output
         return json.loads(said.stdout)
 
     def happened_ms(self, message_id: str) -> int:
@@ -173,6 +175,11 @@ def running(heap: Heap, tmp_path: Path) -> Iterator[Running]:
     one = Running(heap, tmp_path)
     yield one
     one.close()
+
+
+def _engage(*words: str | Path) -> Result:
+    """A command in this process, which is quicker to ask again and again."""
+    return CliRunner().invoke(app, ["engage", *map(str, words), "--json"])
 
 
 _ids = iter(range(10**9))
@@ -351,6 +358,37 @@ def test_an_audience_that_comes_later_knows_what_was_before(running: Running) ->
     running.does(ordered("ida"))
     running.until_told("ida", "without", True)
     assert running.told("ida", "with") == [True]
+
+
+def test_a_definition_that_nobody_fulfils_tells_all_members_false(running: Running) -> None:
+    """The way to have a property taken back before its audience is removed."""
+    running.configure(audience("A", _BOUGHT))
+    running.does(ordered("ira"))
+    running.until_told("ira", "a", True)
+    running.configure(audience("A", "event('Order Completed').count() < 0"))
+    running.until_told("ira", "a", True, False)
+    running.configure(audience("B", _BOUGHT))
+    running.until_told("ira", "b", True)
+    assert [one["key"] for one in running.says("list")["computations"]] == ["b"]
+    assert running.told("ira", "a") == [True, False]
+
+
+def test_the_second_opinion_agrees_beside_a_running_server(running: Running) -> None:
+    """Windows, merges, traits and an audience that came later, all computed anew from history."""
+    lately = audience("Lately", _LATELY.format("1 hour"), includeAnonymous=True)
+    spent = trait("Spent", "event('Order Completed').sum(property('total'))")
+    running.configure(lately, traits=[spent])
+    running.does(*(ordered(f"u-{n % 7}", total=n + 0.1) for n in range(40)))
+    running.does(ordered(anonymous="anon-1"), call("identify", "u-1", "anon-1"))
+    running.until_settled()
+    big = audience("Big", "trait('lately') = true AND trait('spent') > 130")
+    running.configure(lately, big, traits=[spent])
+    running.until_settled()
+    running.does(ordered("u-2", total=1000), ordered("u-new", total=7))
+    running.until_settled()
+    found = running.says("verify")
+    assert (found["differences"], found["computations"], found["profiles"]) == ([], 3, 9)
+    assert running.says("preview", "trait('big') = true")["having"] > 0
 
 
 def test_a_disabled_audience_says_nothing_until_it_is_enabled(running: Running) -> None:

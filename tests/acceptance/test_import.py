@@ -24,6 +24,10 @@ engage:
       definition: "event('Order Completed').count() >= 2"
       includeHistory: true
       destinations: [heap]
+    - name: Ever bought elsewhere
+      definition: "event('Order Completed').sources(exclude: ['website']).count() >= 1"
+      includeHistory: true
+      destinations: [heap]
 """
 
 
@@ -169,7 +173,10 @@ def test_ctrl_c_ends_an_import_with_what_it_has_done(gateway: Gateway, tmp_path:
 
 
 def test_audiences_hold_whom_imported_history_puts_in_them(heap: Heap, tmp_path: Path) -> None:
-    """Two orders of years ago, one of them live, make a member; Heap is told of that and of no order."""
+    """Two orders of years ago, one of them live, make a member; Heap is told of that and of no order.
+
+    They count as messages of the source that they were imported for.
+    """
     config = tmp_path / "headgate.yaml"
     config.write_text(workspace_yaml(heap) + ENGAGE)
     orders = [
@@ -194,3 +201,4 @@ def test_audiences_hold_whom_imported_history_puts_in_them(heap: Heap, tmp_path:
         assert heap.event_names("ann") == []
         assert heap.event_names("eve") == ["Order Completed"]
         assert heap.user("bob")["properties"] == {}
+        assert "ever_bought_elsewhere" not in heap.user("ann")["properties"]

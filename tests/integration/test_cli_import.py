@@ -140,7 +140,7 @@ def test_bad_lines_are_counted_and_named_and_cost_only_themselves(
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0] == "5 lines: 2 accepted, 0 duplicates, 3 refused"
-    assert "  2 refused: not a JSON object (line 2, 4)" in lines
+    assert "  2 refused: not a JSON object (lines 2, 4)" in lines
     assert "  1 refused: neither a userId nor an anonymousId (line 3)" in lines
     assert "  2 have no time of their own and count as of now" in lines
     assert ids(data_dir) == ["a", "c"]

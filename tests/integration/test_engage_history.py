@@ -26,6 +26,7 @@ from headgate.engage.history.backfill import select
 from headgate.engage.history.chunks import chunks
 from headgate.engage.history.erasing import erase
 from headgate.engage.history.parts import (
+    Part,
     engage_store,
     history_directory,
     parts_in,
@@ -172,6 +173,31 @@ def test_what_is_not_archived_yet_is_history_all_the_same(place: Place) -> None:
     assert [row[:2] for row in place.messages()[3:]] == [(4, 3)]
 
 
+@pytest.mark.parametrize("archives", [False, True])
+def test_a_view_is_of_the_moment_it_was_opened_at(
+    place: Place, monkeypatch: pytest.MonkeyPatch, archives: bool
+) -> None:
+    """What is read, merged and archived after that is not in it."""
+    place.say("ann")
+    place.say("bob")
+    place.run()
+    before = place.messages()
+
+    def go_on(directory: Path) -> list[Part]:
+        place.say("cid")
+        place.say("ann", anonymousId="x")
+        place.say("", type="alias", userId="bob", anonymousId="y")
+        place.run()
+        if archives:
+            place.archive()
+        return parts_in(directory)
+
+    monkeypatch.setattr("headgate.engage.history.view.parts_in", go_on)
+    assert place.messages() == before
+    monkeypatch.undo()
+    assert [row[0] for row in place.messages()] == [1, 2, 3, 4, 5]
+
+
 def test_archiving_twice_doubles_nothing(place: Place) -> None:
     """Engage may start it again before it has heard of the end of the first one."""
     place.say()
@@ -218,9 +244,17 @@ def test_what_a_dead_writer_left_is_cleared(place: Place) -> None:
     part = parts_in(history_directory(place.path))[0].path
     unfinished = part.with_name("000000000002-000000000009.unfinished")
     unfinished.write_bytes(b"half")
+    spill = history_directory(place.path) / "spill-of-the-dead"
+    spill.mkdir()
     assert len(place.messages()) == 1
     archive(place.path)
     assert not unfinished.exists()
+    assert not spill.exists()
+    assert sorted(one.name for one in history_directory(place.path).iterdir()) == [
+        "2026-01-01",
+        "readers.lock",
+        "writer.lock",
+    ]
 
 
 def test_messages_of_nobody_are_not_history(place: Place) -> None:

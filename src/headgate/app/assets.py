@@ -1,4 +1,4 @@
-"""The app's own CSS and JS, as `web/make_pages.py` left them: read once, named by their content, answered from memory."""
+"""The app's own CSS and JS, as the build left them: read once, named by their content, answered from memory."""
 
 import hashlib
 from pathlib import Path
@@ -33,7 +33,9 @@ class Assets:
             if path.suffix in _TYPES:
                 self._add(path)
         if not self._names:
-            raise NotBuilt(f"the app's pages lack their files: {directory} is empty; run make setup")
+            raise NotBuilt(
+                f"the app's pages lack their files: {directory} is empty; run make setup"
+            )
 
     def url(self, name: str) -> str:
         """Where a file is found; another address as soon as its content is another."""

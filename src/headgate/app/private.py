@@ -1,9 +1,15 @@
-"""The private port: `/metrics` for Prometheus, Segment's Profile API, and a page that says what is here.
+"""The private port: `/metrics` for Prometheus, Segment's Profile API, and the web app for everything else.
+
+The app is imported and built when somebody opens it, so that a server whose app nobody opens stays as small
+and starts as fast as without it.
 
 Text format: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +17,10 @@ from typing import Any, NamedTuple
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from headgate.app.profile_api import MOUNTED_AT, ProfileApi
+from headgate.clock import Clock, SystemClock
 from headgate.delivery.engine import Delivery, DestinationStatus
 from headgate.delivery.facts import FAILED
 from headgate.delivery.reader import DeliveryReader
@@ -21,6 +28,10 @@ from headgate.eventlog.refused import refusal_counts
 
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+
+PUBLIC_URL = "http://127.0.0.1:8080"  # where `serve` listens unless it is told otherwise
+
+log = logging.getLogger("headgate.app")
 
 Sample = tuple[dict[str, object], float]  # labels and value
 
@@ -46,25 +57,26 @@ class PrivatePort:
     """The ASGI application of the private port."""
 
     def __init__(
-        self, delivery: Delivery, data_dir: Path, profiles: ProfileApi | None = None
+        self,
+        delivery: Delivery,
+        data_dir: Path,
+        profiles: ProfileApi | None = None,
+        *,
+        public_url: str = PUBLIC_URL,
+        clock: Clock | None = None,
+        environment: Mapping[str, str] = os.environ,
     ) -> None:
         self._delivery = delivery
         self._data_dir = data_dir
-        self._app = Starlette(routes=[Route("/", self._home), Route("/metrics", self._metrics)])
+        web = _WhenOpened(delivery, data_dir, public_url, clock or SystemClock(), environment)
+        self._app = Starlette(routes=[Route("/", web), Route("/metrics", self._metrics)])
         if profiles is not None:
             self._app.mount(MOUNTED_AT, profiles)
+        self._app.routes.append(Mount("", web))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answers one request."""
         await self._app(scope, receive, send)
-
-    def _home(self, request: Request) -> Response:
-        lines = ["Headgate", "", "/metrics  counters for Prometheus", ""]
-        lines += [
-            f"{one.slug}: {one.state}{', ' + one.trouble if one.trouble else ''}"
-            for one in self._delivery.status()
-        ]
-        return PlainTextResponse("\n".join(lines) + "\n")
 
     def _metrics(self, request: Request) -> Response:
         lines = [line for metric in self._read() for line in metric.lines()]
@@ -106,6 +118,53 @@ class PrivatePort:
                 [({}, _size(self._data_dir / "log"))],
             ),
         ]
+
+
+class _WhenOpened:
+    """The web app, which is made for the first request that it gets."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        data_dir: Path,
+        public_url: str,
+        clock: Clock,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._delivery = delivery
+        self._data_dir = data_dir
+        self._public_url = public_url
+        self._clock = clock
+        self._environment = environment
+        self._opening = asyncio.Lock()
+        self._app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answers one request."""
+        async with self._opening:
+            if self._app is None:
+                try:
+                    self._app = await asyncio.to_thread(self._made)
+                except Exception as error:
+                    log.exception("the app cannot be opened")
+                    words = f"The app cannot be opened: {error}\n"
+                    await PlainTextResponse(words, 503)(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+    def _made(self) -> Any:
+        from headgate.app.parts import Outside
+        from headgate.app.web import WebApp
+
+        return WebApp(
+            Outside(
+                data_dir=self._data_dir,
+                clock=self._clock,
+                environment=self._environment,
+                public_url=self._public_url,
+                standing=self._delivery.status,
+            )
+        )
 
 
 def _of_destinations(status: list[DestinationStatus]) -> list[Metric]:

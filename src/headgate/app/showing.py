@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
-_HIDDEN = ("Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp")  # https://www.unicode.org/reports/tr44/#General_Category_Values
+_HIDDEN = (
+    "Cc",
+    "Cf",
+    "Co",
+    "Cs",
+    "Cn",
+    "Zl",
+    "Zp",
+)  # https://www.unicode.org/reports/tr44/#General_Category_Values
 _ODD_SPACES = "Zs"
 
 
@@ -37,11 +45,21 @@ def figure(number: float) -> str:
 
 def masked(secret: str) -> str:
     """Enough of a key to tell it from others."""
-    return secret if len(secret) <= 4 else f"{secret[:4]}…{secret[-2:]}" if len(secret) > 12 else f"{secret[:4]}…"
+    return (
+        secret
+        if len(secret) <= 4
+        else f"{secret[:4]}…{secret[-2:]}"
+        if len(secret) > 12
+        else f"{secret[:4]}…"
+    )
 
 
 def _dots(count: int) -> Markup:
-    return Markup('<span class="odd" title="space">{}</span>').format("·" * count) if count else Markup("")
+    return (
+        Markup('<span class="odd" title="space">{}</span>').format("·" * count)
+        if count
+        else Markup("")
+    )
 
 
 def _shown(one: str) -> Markup:

@@ -301,7 +301,10 @@ def explain(
         record = _record(store, key, as_json=as_json)
         profile = find_person(store, user)
         if profile is None:
-            words = f"{user} is not known in {data_dir}: no message with this identifier was read"
+            words = (
+                f"{user} is not known in {data_dir}: no message with this userId was read; other"
+                " identifiers are written TYPE:VALUE, as in anonymous_id:5f3a"
+            )
             raise no(words, as_json=as_json)
         now_ms = SystemClock().now_ms()
         why = ask(stored, store, CATALOG, record, profile, now_ms=now_ms, most=messages)

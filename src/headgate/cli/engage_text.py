@@ -54,7 +54,7 @@ def _progress_lines(found: "Listing") -> Iterator[Line]:
 
 def _row(one: "Listed") -> tuple[str | int, ...]:
     ready = f" {one.ready_percent} %" if one.ready_percent is not None else ""
-    told = one.told_at or ("" if one.size_changed_at is None else "not lately")
+    told = one.told_at or ("not lately" if one.destinations else "")
     return (
         one.key,
         one.kind,

@@ -269,7 +269,7 @@ def _lines_of(counts: "Counts", *, dry_run: bool) -> Iterator[Line]:
     for reason, n in counts.refused.most_common():
         named = [f"{one.line:,}" for one in counts.bad_lines if one.reason == reason]
         more = ", …" if named and len(named) < n else ""
-        where = f" (line {', '.join(named)}{more})" if named else ""
+        where = f" ({'lines' if n > 1 else 'line'} {', '.join(named)}{more})" if named else ""
         yield f"  {n:,} refused: {_WHY[reason]}{where}", "yellow"
     for place, n in counts.times.most_common():
         if place == "now":

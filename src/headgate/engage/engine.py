@@ -29,8 +29,8 @@ from headgate.spec.message import normalize
 from headgate.spec.names import configured_source, engage_destination
 from headgate.spec.repair import DECODE_ERRORS
 
-_MESSAGES_AT_ONCE = 2_000
-_BATCHES_AT_ONCE = 5
+_MESSAGES_AT_ONCE = 5_000
+_BATCHES_AT_ONCE = 2
 _PROFILES_AT_ONCE = 500
 
 log = logging.getLogger("headgate.engage")
@@ -46,6 +46,7 @@ class Engine:
         self._reader = store.reader()
         self._lander = ThreadPoolExecutor(max_workers=1)
         self._landing: Future[None] | None = None
+        self._is_in_doubt = False  # whether what is in memory is what is stored
         self._violations = Violations()
         position = store.position()
         self._read_to = position.seq
@@ -72,10 +73,13 @@ class Engine:
 
         A batch is read while the one before is on its way to the disk.
         """
+        self._recover()
         batches = 0
-        while batches < _BATCHES_AT_ONCE and self._read_batch():
-            batches += 1
-        self._land()
+        try:
+            while batches < _BATCHES_AT_ONCE and self._read_batch():
+                batches += 1
+        finally:
+            self._land()
         return bool(batches)
 
     def _read_batch(self) -> bool:
@@ -113,6 +117,7 @@ class Engine:
 
     def backfill(self, job: int, chunk: Chunk, leaves: frozenset[int]) -> None:
         """Has profiles take messages of the past, for these leaves only."""
+        self._recover()
         program = self._plan.program
         wanted = leaves.intersection(program.leaves)
         step = self._begin()
@@ -133,6 +138,7 @@ class Engine:
         return self._store.earliest_due()
 
     def _evaluate(self, ids: list[int]) -> None:
+        self._recover()
         step = self._begin()
         for profile in self._directory.bring(ids):
             step.evaluate(profile)
@@ -159,7 +165,7 @@ class Engine:
     def _commit(self, step: Step, read_to: int, owners: list[Assigned]) -> None:
         """Evaluates and writes; `_land` makes it durable, before anything else is asked of the store."""
         self._land()
-        with self._begun_again_on_error():
+        with self._in_doubt_on_error():
             self._store.write(step.batch(read_to, owners, self._violations))
         self._violations.clear()
         self._landing = self._lander.submit(self._store.land)
@@ -170,20 +176,26 @@ class Engine:
         landing, self._landing = self._landing, None
         if landing is None:
             return
-        with self._begun_again_on_error():
+        with self._in_doubt_on_error():
             landing.result()
         self._directory.committed()
 
     @contextmanager
-    def _begun_again_on_error(self) -> Iterator[None]:
-        """Forgets what is not in the store, from which the next step goes on."""
+    def _in_doubt_on_error(self) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            self._directory.discard()
-            self._violations.clear()
-            self._read_to = self._store.position().seq
+            self._is_in_doubt = True
             raise
+
+    def _recover(self) -> None:
+        """After an error, forgets what is in memory and goes on from what is in the store."""
+        if not self._is_in_doubt:
+            return
+        self._directory.discard()
+        self._violations.clear()
+        self._read_to = self._store.position().seq
+        self._is_in_doubt = False
 
     def _waiting(self) -> tuple[list[Block], int]:
         """Whole blocks, and the number up to which the log is read with them; damaged ones are passed over."""

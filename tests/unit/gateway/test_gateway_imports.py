@@ -265,6 +265,16 @@ def test_the_ids_of_a_log_are_known_at_any_age(data_dir: DataDir) -> None:
     known.close()
 
 
+def test_ids_whose_file_is_damaged_are_read_from_the_messages(data_dir: DataDir) -> None:
+    """Otherwise a message would be taken in a second time."""
+    seal(data_dir.path / "log", 1)
+    ids = data_dir.path / "log" / "0000000000000001.ids"
+    ids.write_bytes(ids.read_bytes()[:64] + bytes(24))
+    known = KnownIds(data_dir.path / "log")
+    assert held(known, "m-1", "m-2", "m-3") == [True, True, True]
+    known.close()
+
+
 def test_what_is_appended_meanwhile_is_known_after_catching_up(data_dir: DataDir) -> None:
     """As by a server beside."""
     known = KnownIds(data_dir.path / "log")

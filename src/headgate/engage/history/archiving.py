@@ -15,7 +15,7 @@ import duckdb
 import msgspec
 
 from headgate.engage.batch import Assigned
-from headgate.engage.history.duck import connect, load, write_part
+from headgate.engage.history.duck import database, load, write_part
 from headgate.engage.history.merging import merge_small_parts
 from headgate.engage.history.parts import (
     archived_by_day,
@@ -23,6 +23,7 @@ from headgate.engage.history.parts import (
     history_directory,
     new_part,
     parts_in,
+    tidy,
     writing,
 )
 from headgate.engage.history.rows import Row, columns_of
@@ -41,9 +42,11 @@ def archive(data_dir: Path) -> int:
     Raises Locked when another process writes history all the while.
     """
     directory = history_directory(data_dir)
-    with writing(directory, _WRITER_TIMEOUT_S), closing(connect(directory)) as connection:
-        archived_to = archive_assigned(connection, data_dir)
-        merge_small_parts(connection, directory)
+    with writing(directory, _WRITER_TIMEOUT_S):
+        tidy(directory)
+        with database(directory) as connection:
+            archived_to = archive_assigned(connection, data_dir)
+            merge_small_parts(connection, directory)
     return archived_to
 
 

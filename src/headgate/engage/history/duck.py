@@ -3,12 +3,16 @@
 Results are always fetched: one that is not blocks the next statement of its connection.
 """
 
-from collections.abc import Iterable
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from headgate.engage.history.parts import SPILL
 from headgate.engage.history.rows import TYPES, Columns
 
 _MEMORY = "500MB"
@@ -16,7 +20,7 @@ _THREADS = 2
 
 
 def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """A database of its own. `spill` is a directory for what does not fit into memory."""
+    """A database of its own. `spill` is a directory, nobody else's, for what does not fit into memory."""
     config: dict[str, Any] = {
         "memory_limit": _MEMORY,
         "threads": _THREADS,
@@ -27,6 +31,17 @@ def connect(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     if spill is not None:
         config["temp_directory"] = str(spill)
     return duckdb.connect(":memory:", config=config)
+
+
+@contextmanager
+def database(beside: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database that spills beside the parts in this directory; elsewhere, if it cannot be written."""
+    holder = beside if os.access(beside, os.W_OK) else None
+    with (
+        tempfile.TemporaryDirectory(prefix=SPILL, dir=holder) as spill,
+        closing(connect(Path(spill))) as connection,
+    ):
+        yield connection
 
 
 def fetch(connection: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:

@@ -7,22 +7,20 @@ archiving has come with it (see `archiving.py`). To be started again when it die
 
 import sys
 from collections.abc import Collection
-from contextlib import closing
 from pathlib import Path
 
 import duckdb
 import msgspec
 
 from headgate.engage.history.archiving import archive_assigned
-from headgate.engage.history.duck import connect, fetch, parts_sql, write_part
+from headgate.engage.history.duck import database, fetch, parts_sql, write_part
 from headgate.engage.history.parts import (
     Part,
     alone,
     history_directory,
     new_part,
     parts_in,
-    remove,
-    superseded_in,
+    remove_superseded,
     writing,
 )
 
@@ -44,10 +42,10 @@ def erase(data_dir: Path, profiles: Collection[int]) -> Erased:
     Locked when somebody writes or reads history all the while; to be tried again.
     """
     directory = history_directory(data_dir)
-    with writing(directory, _WRITER_TIMEOUT_S), closing(connect(directory)) as connection:
+    with writing(directory, _WRITER_TIMEOUT_S), database(directory) as connection:
         archived_to = archive_assigned(connection, data_dir)
         with alone(directory, _READERS_TIMEOUT_S):
-            remove(superseded_in(directory))
+            remove_superseded(directory)
             erased = sum(_rewrite(connection, one, profiles) for one in parts_in(directory))
     return Erased(erased, archived_to)
 

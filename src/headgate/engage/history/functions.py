@@ -55,7 +55,7 @@ CREATE MACRO date_ms(x) AS CASE WHEN starts_with(x, '"') AND substr(x, 6, 1) = '
 
 -- A value as it is kept of an event.
 CREATE MACRO kept(x) AS CASE
-    WHEN length(x) > 1000 OR (length(x) > 18 AND x >= '-' AND x < ':') THEN kept_json(x) ELSE x END;
+    WHEN length(x) > 1000 OR (length(x) > 18 AND NOT starts_with(x, '"')) THEN kept_json(x) ELSE x END;
 
 -- A value's text, as it is kept.
 CREATE MACRO kept_text(x) AS left(scalar_text(x), {LONGEST_TEXT});

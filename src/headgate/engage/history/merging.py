@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from headgate.engage.history.duck import parts_sql, write_part
-from headgate.engage.history.parts import Part, alone, new_part, parts_in, remove, superseded_in
+from headgate.engage.history.parts import Part, alone, new_part, parts_in, remove
 from headgate.locks import Locked
 
 _SMALL_BYTES = 4_000_000  # some 50,000 messages
@@ -24,8 +24,6 @@ _READERS_TIMEOUT_S = 10.0
 
 def merge_small_parts(connection: duckdb.DuckDBPyConnection, directory: Path) -> None:
     """Merges what is worth it; with `writing` held. What readers are at stays for another time."""
-    with contextlib.suppress(Locked), alone(directory, 0):
-        remove(superseded_in(directory))
     for parts in list(_worthwhile(parts_in(directory)))[:_MOST_MERGES]:
         with contextlib.suppress(Locked):
             _merge(connection, directory, parts)

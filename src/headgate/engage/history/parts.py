@@ -9,10 +9,11 @@ small ones for a moment; those that lie within another one do not count.
 import fcntl
 import os
 import re
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from headgate.locks import Lock, Locked, hold
 
 _NAME = re.compile(r"([0-9]{12,})-([0-9]{12,})\.parquet")
 _UNFINISHED = ".unfinished"
+SPILL = "spill-"  # directories of processes that are at work
 _READERS = "readers.lock"
 _WRITER = "writer.lock"
 _PAUSE_S = 0.02
@@ -59,12 +61,6 @@ def parts_in(directory: Path) -> list[Part]:
             continue
         found.append(part)
     return found
-
-
-def superseded_in(directory: Path) -> list[Part]:
-    """The parts that lie within another one: a merge was interrupted before it removed them."""
-    counting = set(parts_in(directory))
-    return [part for part in _files(directory) if part not in counting]
 
 
 def archived_by_day(parts: Iterable[Part]) -> Mapping[str, int]:
@@ -105,6 +101,20 @@ def remove(parts: Iterable[Part]) -> None:
     """Removes parts; only with `alone` held."""
     for part in parts:
         part.path.unlink(missing_ok=True)
+
+
+def remove_superseded(directory: Path) -> None:
+    """Removes the parts that lie within another one: a merge died before it did; only with `alone` held."""
+    counting = set(parts_in(directory))
+    remove(part for part in _files(directory) if part not in counting)
+
+
+def tidy(directory: Path) -> None:
+    """Removes what processes that died have left, unless somebody reads; only with `writing` held."""
+    with suppress(Locked), alone(directory, 0):
+        remove_superseded(directory)
+        for spill in directory.glob(f"{SPILL}*"):
+            shutil.rmtree(spill)
 
 
 def clear_unfinished(directory: Path) -> None:

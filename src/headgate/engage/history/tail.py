@@ -15,6 +15,7 @@ from headgate.engage.violations import Violations
 from headgate.eventlog.block import BrokenBlock, Entry
 from headgate.eventlog.interface import LogReader
 from headgate.spec.message import normalize
+from headgate.spec.names import configured_source
 from headgate.spec.repair import DECODE_ERRORS
 
 _DAY_MS = 86_400_000
@@ -64,7 +65,9 @@ def rows_of(
             message = normalize(entry.raw, entry.envelope, entry.given_id)
         except DECODE_ERRORS:
             continue
-        observed = observe(message, entry.seq, entry.envelope.source, _RULES, violations)
+        observed = observe(
+            message, entry.seq, configured_source(entry.envelope.source), _RULES, violations
+        )
         yield day, row_of(profile, observed)
 
 

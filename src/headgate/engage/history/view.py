@@ -78,7 +78,7 @@ def opened(data_dir: Path) -> Iterator[View]:
     with (
         reading(directory),
         closing(Snapshot(engage_store(data_dir))) as store,
-        closing(duck.connect(directory if directory.is_dir() else None)) as connection,
+        duck.database(directory) as connection,
     ):
         install(connection)
         parts = parts_in(directory)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from headgate.delivery.budget import Spending
 from headgate.destinations.interface import Destination as Kind
 from headgate.engage.batch import Position
+from headgate.engage.reader import Backfill
 from headgate.engage.registry import Record, State
 from headgate.engage.step import UNDELIVERABLE
 from headgate.engage.violations import Violation
@@ -99,6 +101,7 @@ def listing(
     position = store.position()
     sizes, counters = store.sizes(), store.counters()
     left_out = _left_out(store) if thorough else None
+    ready = _Ready(stored.data_dir, store)
     with closing(sqlite_reader(stored.log)) as log:
         told_at = _last_tellings(log)
     found = [
@@ -112,7 +115,7 @@ def listing(
             members=sizes.get(one.number, 0),
             undeliverable=counters.get(f"{UNDELIVERABLE}{one.number}", 0),
             destinations=one.destinations,
-            ready_percent=_ready_percent(one, position),
+            ready_percent=ready.percent(one),
             size_changed_at=_size_changed_at(store, one),
             told_at=told_at.get(one.key),
             left_out=None if left_out is None else left_out[one.number],
@@ -135,11 +138,33 @@ def listing(
     )
 
 
-def _ready_percent(record: Record, position: Position) -> int | None:
-    if record.state is not State.PREPARING:
-        return None
-    needed = max(1, record.ready_after_seq)
-    return min(99, 100 * position.seq // needed)
+class _Ready:
+    """How far computations are that are being prepared."""
+
+    def __init__(self, data_dir: Path, store: Engaged) -> None:
+        self._data_dir = data_dir
+        self._store = store
+        self._jobs = store.backfills()
+
+    def percent(self, record: Record) -> int | None:
+        """Of what is to be read, the log's newest messages or the past; None: it is not being prepared."""
+        if record.state is not State.PREPARING:
+            return None
+        shares = [self._store.position().seq / max(1, record.ready_after_seq)]
+        if self._jobs:
+            program = program_of(self._store.records, self._store.leaves())
+            lacking = program.leaves_of[record.number]
+            shares += [_share(self._data_dir, job) for job in self._jobs if job.leaves & lacking]
+        return min(99, round(100 * min(shares)))
+
+
+def _share(data_dir: Path, job: Backfill) -> float:
+    """How much of a job's file was read, which is written before."""
+    try:
+        size = (data_dir / "engage" / f"backfill-{job.job}.jsonl").stat().st_size
+    except FileNotFoundError:
+        return 0.0
+    return job.read_to / max(1, size)
 
 
 def _size_changed_at(store: Engaged, record: Record) -> str | None:

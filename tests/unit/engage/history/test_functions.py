@@ -48,6 +48,7 @@ _dates = st.one_of(
 )
 _amounts = st.one_of(
     st.integers(-(10**10), 10**10).map(lambda cents: cents / 100),
+    st.floats(-0.1, 0.1),
     st.floats(allow_nan=False, allow_infinity=False, min_value=-1e299, max_value=1e299),
     st.integers(-(2**63), 2**63 - 1),
 )
@@ -132,7 +133,10 @@ def _reduced(database: duckdb.DuckDBPyConnection, tree: Reduced, given_: Sequenc
     return found[0][1] if found else None
 
 
-@given(st.lists(_amounts, min_size=1, max_size=30))
+@given(
+    st.lists(_amounts, min_size=1, max_size=30)
+    | st.lists(st.floats(-0.007, 0.007), min_size=1, max_size=30)
+)
 def test_sums_are_exact_and_rounded_once(
     database: duckdb.DuckDBPyConnection, amounts: list[Any]
 ) -> None:

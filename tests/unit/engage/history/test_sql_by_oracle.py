@@ -1,11 +1,13 @@
 """Definitions as SQL against the oracle: at the edges of random histories, and one millisecond before."""
 
-from functools import cache
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
 import duckdb
 import msgspec
+import pytest
 from hypothesis import given
 
 from depth import search
@@ -24,14 +26,20 @@ from headgate.engage.history.rows import columns_of, row_of
 Values = list[dict[str, Any]]  # of everybody, in the order in which people appeared
 
 
-@cache
-def _database() -> duckdb.DuckDBPyConnection:
-    connection = connect()
-    install(connection)
-    return connection
+@pytest.fixture(scope="module")
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with history's functions, and nothing in it between two examples."""
+    with closing(connect()) as connection:
+        install(connection)
+        yield connection
 
 
-def _computed(arrivals: list[Arrival], asked: dict[str, Asked], at_ms: int) -> Values:
+def _computed(
+    database: duckdb.DuckDBPyConnection,
+    arrivals: list[Arrival],
+    asked: dict[str, Asked],
+    at_ms: int,
+) -> Values:
     """Everybody's values by SQL."""
     persons = people(log_of(arrivals), at_ms, Rules())
     rows = [
@@ -39,7 +47,6 @@ def _computed(arrivals: list[Arrival], asked: dict[str, Asked], at_ms: int) -> V
         for number, person in enumerate(persons)
         for message in person.messages
     ]
-    database = _database()
     load(database, "event", columns_of(rows))
     fetch(database, "CREATE TABLE profile AS SELECT DISTINCT profile FROM event")
     tables = compute(database, _computations(asked), at_ms)
@@ -70,14 +77,14 @@ def _computations(asked: dict[str, Asked]) -> list[Computation]:
 @search(60)
 @given(histories(), definitions())
 def test_sql_says_what_the_oracle_says_at_every_edge(
-    arrivals: list[Arrival], asked: dict[str, Asked]
+    database: duckdb.DuckDBPyConnection, arrivals: list[Arrival], asked: dict[str, Asked]
 ) -> None:
     """Values of everybody, with whatever had arrived at each instant."""
     log = log_of(arrivals)
     instants = around(breakpoints(log, asked))
     told = {at_ms: [values for _, values in evaluate(log, asked, at_ms)] for at_ms in instants}
     for at_ms in _telling(told):
-        found = _computed(arrivals, asked, at_ms)
+        found = _computed(database, arrivals, asked, at_ms)
         assert len(found) == len(told[at_ms])
         for one, other in zip(found, told[at_ms], strict=True):
             wrong = {key: (one[key], other[key]) for key in asked if not same(one[key], other[key])}

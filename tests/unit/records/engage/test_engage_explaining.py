@@ -179,6 +179,36 @@ def test_what_was_told_has_its_outcome_and_heaps_answer(directory: EngageDir) ->
     assert (told.outcome, told.status, told.answer) == ("delivered", 200, '{"ok":1}')
 
 
+def test_the_story_is_that_of_the_last_telling(directory: EngageDir) -> None:
+    """The true was delivered an hour ago, the false waits."""
+    directory.configure(audience("A", "event('E').within(1 hour).count() >= 1", "heap"))
+    directory.track("E", "m-1")
+    directory.compute()
+    directory.settle(DELIVERED, 2, attempt_id=directory.attempt(2), cursor=2)
+    directory.clock.advance(3600)
+    directory.compute()
+    (told,) = why(directory, "a").told
+    assert (told.told, told.times, told.outcome, told.attempts) == (False, 2, "pending", 0)
+    assert told.at == iso_ms(NOW_MS + 3_600_000)
+
+
+def test_a_telling_that_is_not_in_the_log_waits_or_is_gone(directory: EngageDir) -> None:
+    """It waits as long as the log begins before it."""
+    directory.configure(audience("A", "event('E').count() >= 1", "heap"))
+    directory.track("E", "m-1")
+    directory.compute(hand_over=False)
+    (told,) = why(directory, "a").told
+    assert (told.outcome, told.sentence) == (
+        "pending",
+        "The message waits to be taken into the log.",
+    )
+    directory.clock.advance(3600)
+    directory.track("E", "m-2", segment_messages=1)
+    directory.retire(2)
+    (told,) = why(directory, "a").told
+    assert (told.outcome, told.sentence) == ("", "The log has let go of the message.")
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -1,0 +1,137 @@
+"""The web app: every page of `pages/`, behind the guard, with headers that let nothing from elsewhere in.
+
+Built when it is first asked for (`private.py`), so that a server whose app nobody opens pays nothing for it.
+"""
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from headgate.app.assets import MOUNTED_AT as ASSETS_AT
+from headgate.app.guard import Guard, TooLarge
+from headgate.app.pages import access, api, audit, file, first, overview, people, sources
+from headgate.app.parts import Outside, Parts, build
+from headgate.app.routes import AppRoute
+from headgate.app.visit import Forbidden, NothingHere, Visit
+from headgate.workspace.errors import WorkspaceError
+
+MODULES = (first, overview, sources, access, people, audit, file, api)
+ROUTES: tuple[AppRoute, ...] = tuple(route for module in MODULES for route in module.ROUTES)
+
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; base-uri 'none'; object-src 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",  # no-referrer would take Origin from our own forms
+    "cross-origin-opener-policy": "same-origin",
+}
+_NOT_STORED = "no-store"
+
+log = logging.getLogger("headgate.app")
+
+
+class WebApp:
+    """The ASGI application of the app."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._parts = parts = build(outside)
+        self._guard = guard = Guard(parts)
+        self._app = Starlette(
+            routes=[
+                Route(f"{ASSETS_AT}/{{name}}", self._asset, methods=["GET"]),
+                *(Route(one.path, guard.handler(one), methods=[one.method]) for one in ROUTES),
+            ],
+            exception_handlers={
+                HTTPException: self._http_error,
+                NothingHere: self._nothing_here,
+                Forbidden: self._forbidden,
+                TooLarge: self._too_large,
+                WorkspaceError: self._store_error,
+            },
+        )
+
+    @property
+    def parts(self) -> Parts:
+        """What the pages are made from."""
+        return self._parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, whatever happens."""
+        started = False
+
+        async def send_safely(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                _add_headers(message)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_safely)
+        except Exception:
+            log.exception("%s %s could not be answered", scope["method"], scope["path"])
+            if started:
+                raise
+            answer = await self._error(
+                Request(scope),
+                500,
+                "Headgate has a fault",
+                "Its log says more, under headgate.app.",
+            )
+            await answer(scope, receive, send_safely)
+
+    async def _asset(self, request: Request) -> Response:
+        accepted = request.headers.get("accept-encoding", "")
+        found = self._parts.assets.answer(request.path_params["name"], accepted)
+        return found or Response("There is no such file.\n", 404, media_type="text/plain")
+
+    async def _http_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        words = {404: "There is no such page", 405: "This address takes another method"}
+        title = words.get(error.status_code, error.detail)
+        return await self._error(request, error.status_code, title, "", error.headers)
+
+    async def _nothing_here(self, request: Request, error: Exception) -> Response:
+        return await self._error(request, 404, "There is no such page", str(error))
+
+    async def _forbidden(self, request: Request, error: Exception) -> Response:
+        return await self._error(request, 403, "Nothing was changed", str(error))
+
+    async def _too_large(self, request: Request, error: Exception) -> Response:
+        return await self._error(request, 413, "The form is too large", "Nothing was changed.")
+
+    async def _store_error(self, request: Request, error: Exception) -> Response:
+        return await self._error(request, 503, "The workspace cannot be used now", str(error))
+
+    async def _error(
+        self,
+        request: Request,
+        status: int,
+        title: str,
+        words: str,
+        headers: Any = None,
+    ) -> Response:
+        try:
+            visit = await self._guard.visit(request)
+        except WorkspaceError:
+            visit = Visit(self._parts, request, None, "", [])
+        response = visit.render("error.html", status, title=title, words=words)
+        response.headers.update(headers or {})
+        return response
+
+
+def _add_headers(message: MutableMapping[str, Any]) -> None:
+    headers = message.setdefault("headers", [])
+    named = {name.lower() for name, _ in headers}
+    extra = dict(_HEADERS)
+    if b"cache-control" not in named:
+        extra["cache-control"] = _NOT_STORED
+    headers.extend((name.encode(), value.encode()) for name, value in extra.items())
