@@ -1,4 +1,4 @@
-"""Makes `src/headgate/web`, what pages load, when anything it is made from has changed.
+"""Makes `src/headgate/web`, what pages load, the web app's own included, when anything it is made from has changed.
 
 Called by `make setup` and, through `hatch_build.py`, when a wheel is built; a wheel has the files in
 it, so that nobody who installs one needs Node. Node itself comes from the package
@@ -31,6 +31,7 @@ def make_pages() -> None:
     node = _Node()
     _install(node)
     node.run("build.mjs", str(TARGET))
+    node.run("app/build.mjs", str(TARGET / "app"))
     _STAMP.write_text(_digest_of_inputs())
 
 
@@ -65,7 +66,13 @@ class _Node:
 
 def _digest_of_inputs() -> str:
     sources = sorted(
-        [*HERE.glob("*.mjs"), *HERE.glob("*.json"), *HERE.glob("heap/*.ts"), Path(__file__)]
+        [
+            *HERE.glob("*.mjs"),
+            *HERE.glob("*.json"),
+            *HERE.glob("heap/*.ts"),
+            *HERE.glob("app/*"),
+            Path(__file__),
+        ]
     )
     return _digest(*sources)
 

@@ -70,5 +70,5 @@ def test_an_id_counts_on_the_server_as_in_the_page(user_id: str, expected: str) 
         checked(given, catalog=kinds, environment={}), catalog=kinds, environment={}
     )
     router = Router(workspace.destinations[0], CATALOG["heap"], workspace)
-    refused = router.refusal({"type": "identify", "messageId": "m1", "userId": user_id})
+    refused = router.refusal({"type": "identify", "messageId": "m1", "userId": user_id}, "website")
     assert (refused.reason if refused else "somebody") == expected

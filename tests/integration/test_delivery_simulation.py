@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,8 @@ from headgate.delivery import room
 from headgate.delivery.answers import Answer
 from headgate.delivery.facts import Standing
 from headgate.delivery.letters import unsealed
-from headgate.destinations.interface import Request
+from headgate.destinations.heap.destination import Heap
+from headgate.destinations.interface import Discard, Request, Row
 from headgate.eventlog.interface import Arrival
 from headgate.spec.message import Envelope
 from simulation import (
@@ -659,6 +660,45 @@ async def test_hundreds_of_users_that_fail_alone_do_not_keep_others_out(
     world.start()
     await world.run_until_settled()
     assert set(world.outcomes().values()) == {DELIVERED}
+
+
+async def test_a_user_whose_request_hangs_holds_others_up_for_a_moment_at_most(
+    worlds: WorldFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is full of messages that wait behind a request without answer."""
+    monkeypatch.setattr(room, "MAX_IN_MEMORY", 500)
+    world = worlds({"heap": {"limits": UNLIMITED}})
+    world.start()
+    world.append([identify(1, "slow", "lost,200")])
+    world.append(traffic_of("slow", range(2, 1_001)))
+    world.append(track(n, f"user-{n % 50}") for n in range(1_001, 1_101))
+    assert await world.run(1, lambda: len(world.outcomes()) == 100)
+    await world.run_until_settled()
+    assert set(world.outcomes().values()) == {DELIVERED}
+
+
+async def test_a_backlog_of_few_users_is_read_once(
+    worlds: WorldFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can go for a moment, since all users have something in flight; that is no reason to park."""
+    monkeypatch.setattr(room, "MAX_IN_MEMORY", 500)
+    mapped: Counter[str] = Counter()
+    world = worlds({"heap": {"limits": UNLIMITED}})
+    map_row = Heap.map_row
+
+    def counted(kind: Heap, message: Message, settings: Mapping[str, Any]) -> Row | Discard:
+        mapped[message["messageId"]] += 1
+        return map_row(kind, message, settings)
+
+    monkeypatch.setattr(Heap, "map_row", counted)
+    for at in range(0, 5_000, 100):
+        world.append(
+            (identify if n % 10 == 0 else track)(n, f"user-{n % 7}") for n in range(at, at + 100)
+        )
+    world.start()
+    await world.run_until_settled()
+    assert set(world.outcomes().values()) == {DELIVERED}
+    assert set(mapped.values()) == {1}
 
 
 async def test_a_restart_beside_a_parked_user_loses_nothing(worlds: WorldFactory) -> None:

@@ -210,11 +210,12 @@ async def test_events_are_the_newest_first_and_can_be_chosen(program: Program) -
 
 
 async def test_events_are_those_of_14_days(directory: EngageDir, program: Program) -> None:
-    """Older ones are not shown."""
+    """Older ones are not shown, nor those that have not happened yet."""
     directory.track("Seen", "old", age_s=15 * 24 * HOUR_S)
+    directory.track("Seen", "to-come", age_s=-HOUR_S)
     directory.compute()
     body = await program.of_ann("events")
-    assert "old" not in [one["message_id"] for one in body["data"]]
+    assert [one["message_id"] for one in body["data"]] == ["s-1", "b-2", "b-1"]
 
 
 async def test_metadata_says_when_the_person_was_seen(program: Program) -> None:
@@ -302,10 +303,10 @@ async def test_without_a_valid_token_nothing_is_said(program: Program, token: st
 
 
 async def test_without_tokens_every_answer_is_401(directory: EngageDir) -> None:
-    """Also for an empty one."""
-    program = Program(directory, tokens=())
-    for token in (None, "", TOKEN):
-        assert (await program.get(f"{ANN}/traits", token=token)).status == 401
+    """Also for an empty one; an empty token is none."""
+    for program in (Program(directory, tokens=()), Program(directory, tokens=("",))):
+        for token in (None, "", TOKEN):
+            assert (await program.get(f"{ANN}/traits", token=token)).status == 401
 
 
 async def test_more_than_so_many_requests_in_a_second_are_429(

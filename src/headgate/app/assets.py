@@ -1,4 +1,4 @@
-"""The app's own CSS and JS, as the build left them: read once, named by their content, answered from memory."""
+"""The app's own CSS, JS and mark, as the build left them: read once, named by their content, answered from memory."""
 
 import hashlib
 from pathlib import Path
@@ -9,7 +9,11 @@ from starlette.responses import Response
 DIRECTORY = Path(__file__).parent.parent / "web" / "app"
 MOUNTED_AT = "/assets"
 
-_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 _PACKED = {"br": ".br", "gzip": ".gz"}  # best first
 _FOR_EVER = "public, max-age=31536000, immutable"
 

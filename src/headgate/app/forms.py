@@ -19,6 +19,13 @@ class Field(NamedTuple):
     saved: str | None = None
 
 
+class Problems(dict[str, str]):
+    """What is wrong with each field; nothing with those that it does not name."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
 class Overtaken(Exception):
     """Somebody else saved another value meanwhile; `saved` holds them by the name of the row."""
 

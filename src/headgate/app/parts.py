@@ -66,7 +66,7 @@ def build(outside: Outside) -> Parts:
         templates=templates(assets),
         pace=Pace(clock),
         access=AccessStore(path, clock),
-        access_reader=AccessReader(path, clock),
+        access_reader=AccessReader(path),
         workspace=workspace,
         workspace_reader=SqliteWorkspaceReader(path),
     )

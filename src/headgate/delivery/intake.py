@@ -297,7 +297,7 @@ class Intake:
         if withheld := self._tools.withheld(message.get("userId") or "", one.seq):
             return DISCARDED, withheld, ""
         try:
-            row = self.connection.router.row(message)
+            row = self.connection.router.row(message, one.envelope.source)
         except Exception as error:
             log.exception("message %s cannot be mapped", one.seq)
             return FAILED, "mapping_failed", f"{type(error).__name__}: {error}"[:500]

@@ -10,6 +10,7 @@ from headgate.destinations.interface import Destination as Kind
 from headgate.destinations.interface import Discard, Row
 from headgate.spec.consent import consents
 from headgate.spec.integrations import refused_by
+from headgate.spec.names import engage_destination
 from headgate.workspace.model import Destination, Workspace
 
 DEVICE = "device"
@@ -42,17 +43,29 @@ class Router:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def row(self, message: dict[str, Any]) -> Row | Discard:
-        """The message as the destination's row, or why it is not meant to go."""
-        return self.refusal(message) or self._kind.map_row(message, self._settings)
+    def row(self, message: dict[str, Any], source: str) -> Row | Discard:
+        """The message of this source as the destination's row, or why it is not meant to go."""
+        return self.refusal(message, source) or self._kind.map_row(message, self._settings)
 
-    def refusal(self, message: dict[str, Any]) -> Discard | None:
-        """Why the message is not meant for the destination; None when it is."""
+    def refusal(self, message: dict[str, Any], source: str) -> Discard | None:
+        """Why the message is not meant for the destination; None when it is.
+
+        What Engage says of users no page can say, whatever the connection mode.
+        """
         if not self._destination.enabled:
             return Discard("destination_disabled")
         if message.get("type") not in self._kind.call_types:
             return Discard("unsupported_type", f"type {message.get('type')}")
+        if engage_destination(source):
+            return self._refusal_by_value(message) or self._refusal_by_user(message)
         return self._refusal_by_mode(message) or self._refusal_by_user(message)
+
+    def _refusal_by_value(self, message: dict[str, Any]) -> Discard | None:
+        """Engage tells one trait at a time; that it has no value any more is for settings to put into words."""
+        key = message["context"]["personas"]["computation_key"]
+        if message["traits"][key] is None and self._settings["nullTraits"] is None:
+            return Discard("null_trait")
+        return None
 
     def _refusal_by_mode(self, message: dict[str, Any]) -> Discard | None:
         page = _Page.of(message)
@@ -98,7 +111,7 @@ class Removed:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def row(self, message: dict[str, Any]) -> Discard:
+    def row(self, message: dict[str, Any], source: str) -> Discard:
         """Why the message does not go."""
         return Discard("destination_removed")
 

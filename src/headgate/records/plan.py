@@ -324,7 +324,8 @@ class _Target:
     def row(self, entry: Entry) -> Row | Discard:
         """The message under today's settings."""
         try:
-            return self._router.row(normalize(entry.raw, entry.envelope, entry.given_id))
+            message = normalize(entry.raw, entry.envelope, entry.given_id)
+            return self._router.row(message, entry.envelope.source)
         except DECODE_ERRORS:
             return Discard("unreadable_message")
         except Exception:  # of the mapping; delivery will say the same, with its details

@@ -305,7 +305,7 @@ class _Teller:
         attempts: list[TracedAttempt],
         outcomes: list[TracedOutcome],
     ) -> Decision:
-        today = self._route(destination, slug, story.arrival)
+        today = self._route(destination, slug, story)
         if outcomes and outcomes[-1].outcome == DISCARDED:
             decision = _discard(slug, outcomes[-1].reason, outcomes[-1].detail)
         elif isinstance(today, Discard) and not (attempts or outcomes):
@@ -318,10 +318,10 @@ class _Teller:
             decision.mapped = msgspec.Raw(today.encoded)
         return decision
 
-    def _route(self, destination: int, slug: str, arrival: Arrival) -> Row | Discard | None:
+    def _route(self, destination: int, slug: str, story: Story) -> Row | Discard | None:
         """What today's settings say; None when the destination is of an unknown kind."""
-        message = arrival.message
-        if arrival.erased:
+        message = story.arrival.message
+        if story.arrival.erased:
             return Discard("erased")
         if message is None:
             return Discard("unreadable_message")
@@ -330,7 +330,7 @@ class _Teller:
         workspace = self._now.workspace
         found = next(one for one in workspace.destinations if one.slug == slug)
         kind = self._catalog.get(found.metadata_id)
-        return Router(found, kind, workspace).row(message) if kind else None
+        return Router(found, kind, workspace).row(message, story.source) if kind else None
 
     def _open(
         self,

@@ -115,6 +115,11 @@ _BY_ROUTING = (
 
 _BY_MAPPING = (
     Reason(
+        "null_trait",
+        "The computed trait has no value any more, and Heap cannot unset a property.",
+        "Set nullTraits of the destination to what Heap is to be told instead.",
+    ),
+    Reason(
         "identity_too_long",
         "The userId is longer than the 255 characters that Heap takes.",
         "Send a shorter userId; it is never cut, because that could merge users.",

@@ -5,10 +5,8 @@ transaction. Used from threads, by the worker and by commands.
 """
 
 import sqlite3
-from pathlib import Path
 from typing import Any
 
-from headgate.clock import Clock
 from headgate.workspace.access import (
     AccessChange,
     AccessRefused,
@@ -37,11 +35,7 @@ _NOBODY = b""
 
 
 class AccessReader(DatabaseReader):
-    """Reads who has access. Needs the clock, since links end by themselves."""
-
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._clock = clock
-        super().__init__(path)
+    """Reads who has access."""
 
     def accounts(self) -> list[Account]:
         """Everybody who can sign in, the first owner first."""
@@ -52,9 +46,9 @@ class AccessReader(DatabaseReader):
         row = self._one("account_by_name", folded=folded(name))
         return (_account(row[:4]), row[4]) if row else None
 
-    def link(self, code: str) -> Link | None:
-        """What a code is good for; None when it is none, was used or has ended."""
-        row = self._one("link", hash=hashed(code), now_ms=self._clock.now_ms())
+    def link(self, code: str, now_ms: int) -> Link | None:
+        """What a code is good for at this moment; None when it is none, was used or has ended."""
+        row = self._one("link", hash=hashed(code), now_ms=now_ms)
         if row is None:
             return None
         account = self._one("account", id=row[1]) if row[1] else None

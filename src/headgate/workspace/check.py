@@ -20,7 +20,8 @@ _WRITE_KEY = Setting(
     "writeKey", Kind.TEXT, "One of a source's write keys, 1 to 128 printable characters."
 )
 _WRITE_KEY_ALLOWED = (
-    f"a write key (1 to {MAX_WRITE_KEY_CHARS} printable characters without space or colon, and not . or ..)"
+    f"a write key (1 to {MAX_WRITE_KEY_CHARS} printable characters without space or colon,"
+    " and not . or ..)"
 )
 
 

@@ -106,13 +106,13 @@ def test_a_message_goes_or_is_discarded_for_one_reason(
     settings: dict[str, Any], fields: dict[str, Any], expected: str
 ) -> None:
     """The first reason that people would name."""
-    assert reason(router(**settings).row(message(**fields))) == expected
+    assert reason(router(**settings).row(message(**fields), "web")) == expected
 
 
 def test_a_page_that_has_a_device_mode_destination_explains_a_bundled_heap() -> None:
     """Then the server's own destination is meant beside it, not instead."""
-    assert reason(router(beside=DEVICE).row(message(**BUNDLED))) == ""
-    assert reason(router(beside={}).row(message(**BUNDLED))) == "sent_by_page"
+    assert reason(router(beside=DEVICE).row(message(**BUNDLED), "web")) == ""
+    assert reason(router(beside={}).row(message(**BUNDLED), "web")) == "sent_by_page"
 
 
 def test_a_page_that_names_its_destination_has_sent_to_no_other() -> None:
@@ -120,8 +120,28 @@ def test_a_page_that_names_its_destination_has_sent_to_no_other() -> None:
     switched_off = DEVICE | {"enabled": False}
     by_other = {"_metadata": {"bundled": ["Heap"], "bundledIds": ["beside"]}}
     by_itself = {"_metadata": {"bundled": ["Heap"], "bundledIds": ["heap"]}}
-    assert reason(router(beside=switched_off).row(message(**by_other))) == ""
-    assert reason(router(beside=switched_off).row(message(**by_itself))) == "sent_by_page"
+    assert reason(router(beside=switched_off).row(message(**by_other), "web")) == ""
+    assert reason(router(beside=switched_off).row(message(**by_itself), "web")) == "sent_by_page"
+
+
+def told(value: Any) -> dict[str, Any]:
+    """What Engage says of one trait."""
+    context = {"personas": {"computation_key": "orders"}}
+    return message(type="identify", traits={"orders": value}, context=context)
+
+
+def test_what_engage_says_goes_from_the_server_in_device_mode_too() -> None:
+    """No page could say it."""
+    in_page = router(connectionMode="device")
+    assert reason(in_page.row(told(1), "engage/heap")) == ""
+    assert reason(in_page.row(told(1), "web")) == "device_mode"
+
+
+def test_a_trait_without_value_goes_when_settings_have_something_to_say_instead() -> None:
+    """Heap cannot unset a property."""
+    assert reason(router().row(told(None), "engage/heap")) == "null_trait"
+    assert reason(router(nullTraits=0).row(told(None), "engage/heap")) == ""
+    assert reason(router().row(told(None), "web")) == ""
 
 
 def test_routers_are_equal_when_they_decide_alike() -> None:
@@ -135,7 +155,7 @@ def test_routers_are_equal_when_they_decide_alike() -> None:
 
 def test_a_removed_destination_wants_nothing() -> None:
     """Its last messages are settled as such."""
-    assert reason(Removed().row(message())) == "destination_removed"
+    assert reason(Removed().row(message(), "web")) == "destination_removed"
 
 
 def _destination(slug: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from headgate.app.forms import Problems
 from headgate.app.routes import action, page
 from headgate.app.visit import Change, NothingHere, Visit
 from headgate.workspace.access import SCOPES, AccessRefused, Role
@@ -51,7 +52,7 @@ def _tokens(
     name: str = "",
     status: int = 200,
 ) -> Response:
-    values = {"secret": secret, "problems": problems or {}, "name": name}
+    values = {"secret": secret, "problems": Problems(problems or {}), "name": name}
     return visit.render("tokens.html", status, tokens=visit.access.tokens(), **values)
 
 

@@ -5,10 +5,11 @@ from urllib.parse import urlsplit
 
 from starlette.responses import RedirectResponse, Response
 
+from headgate.app.forms import Problems
 from headgate.app.passwords import hash_of, is_password, trouble_with
 from headgate.app.routes import action, page
 from headgate.app.visit import THEMES, Change, Visit
-from headgate.workspace.access import AccessRefused, Account, Role, folded
+from headgate.workspace.access import AccessRefused, Account, Link, Role, folded
 
 _WRONG = "The name or the password is wrong."
 
@@ -52,7 +53,7 @@ def make_account(change: Change) -> Response:
     """Makes the account, or gives an existing one its new password, and signs in."""
     code, name = change.form.get("code", ""), change.form.get("name", "")
     password = change.form.get("password", "")
-    if change.access.link(code) is None:
+    if _link(change, code) is None:
         return _setup(change, code, status=410)
     if trouble := trouble_with(password):
         return _setup(change, code, name=name, problems={"password": trouble}, status=422)
@@ -87,11 +88,15 @@ def _setup(
     problems: dict[str, str] | None = None,
     status: int = 200,
 ) -> Response:
-    link = visit.access.link(code)
+    link = _link(visit, code)
     if link is None:
         return visit.render("setup_gone.html", 410)
-    values = {"code": code, "link": link, "name": name, "problems": problems or {}}
+    values = {"code": code, "link": link, "name": name, "problems": Problems(problems or {})}
     return visit.render("setup.html", status, **values)
+
+
+def _link(visit: Visit, code: str) -> Link | None:
+    return visit.access.link(code, visit.parts.outside.clock.now_ms())
 
 
 def _signed_in(change: Change, account: Account, following: str) -> Response:

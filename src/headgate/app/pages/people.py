@@ -4,6 +4,7 @@ from collections import Counter
 
 from starlette.responses import Response
 
+from headgate.app.forms import Problems
 from headgate.app.links import link
 from headgate.app.passwords import hash_of, is_password, trouble_with
 from headgate.app.routes import action, page
@@ -106,7 +107,7 @@ def _people(
 ) -> Response:
     assert visit.person is not None
     sessions = visit.access.sessions()
-    values = {"link": link, "words": words, "problems": problems or {}}
+    values = {"link": link, "words": words, "problems": Problems(problems or {})}
     return visit.render(
         "people.html",
         status,

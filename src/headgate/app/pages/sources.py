@@ -84,7 +84,9 @@ def install(visit: Visit) -> Response:
     if found.write_keys and not problem:
         text = snippet_text(chosen, url, found.write_keys[0])
     values: dict[str, Any] = {"suited": suited, "others": others, "text": text}
-    return visit.render("source_install.html", source=found, chosen=chosen, url=url, problem=problem, **values)
+    return visit.render(
+        "source_install.html", source=found, chosen=chosen, url=url, problem=problem, **values
+    )
 
 
 # Settings

@@ -14,6 +14,7 @@ from headgate.destinations.heap.dates import utc_date
 from headgate.destinations.heap.flatten import Dialect, Flat, flatten, property_text, shown
 from headgate.destinations.heap.jstext import json_text
 
+_UNKNOWN = "unknown"  # what Engage names as its library
 _FORBIDDEN_USER_PROPERTIES = frozenset({"id", "user_id"})
 
 
@@ -38,7 +39,7 @@ def _with_library(flat: Flat, message: dict[str, Any], notes: list[str]) -> Flat
     context = message.get("context")
     library = context.get("library") if type(context) is dict else None
     name = library.get("name") if type(library) is dict else None
-    if type(name) is str and name:
+    if type(name) is str and name and name != _UNKNOWN:
         flat["segment_library"] = property_text("segment_library", name, _STANDARD, notes)
     return flat
 

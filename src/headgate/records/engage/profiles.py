@@ -46,7 +46,6 @@ def traits_of(
         if record.state is State.PREPARING and record.number not in profile.values:
             continue  # nothing was evaluated yet
         value = profile.value(record.number, is_audience=record.is_audience)
-        found.pop(record.key, None)
         if of_class in ("", AUDIENCE if record.is_audience else COMPUTED_TRAIT):
             found[record.key] = Held(value, _told_at(profile, record))
     return {name: found[name] for name in sorted(found) if found[name].value is not None}

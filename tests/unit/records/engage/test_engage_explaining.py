@@ -247,6 +247,20 @@ def test_why_a_disabled_destination_was_not_told(directory: EngageDir) -> None:
     )
 
 
+def test_why_nothing_is_told_while_a_computation_is_prepared(directory: EngageDir) -> None:
+    """History is read first, so that nobody is told half of it."""
+    directory.configure(audience("A", "event('E').count() >= 1", "heap"))
+    directory.track("E", "m-1")
+    directory.compute()
+    later = audience("Later", "event('E').within(1 hour).count() = 0", "heap")
+    directory.configure(audience("A", "event('E').count() >= 1", "heap"), later)
+    directory.compute()
+    found = why(directory, "later")
+    (told,) = found.told
+    assert (found.state, told.at) == ("preparing", None)
+    assert told.why.startswith("It is still being prepared")
+
+
 def test_nobody_is_told_false_who_was_never_told_true(directory: EngageDir) -> None:
     """A non-member's destination has nothing to know."""
     directory.configure(audience("A", "event('E').count() >= 1", "heap"))

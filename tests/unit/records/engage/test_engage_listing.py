@@ -1,5 +1,6 @@
 """The list of computations: states, members, what waits, what was left out."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from data_dirs import NOW_MS, destination
 from engage_dirs import EngageDir, audience
 from headgate.destinations.catalog import CATALOG
+from headgate.engage.store import EngageStore
 from headgate.records.engage.listing import Listing, listing
 from headgate.records.engage.members import members
 from headgate.records.engage.stored import NothingComputed, engaged
@@ -46,17 +48,38 @@ def test_members_and_those_without_a_user_id_are_counted(directory: EngageDir) -
     assert (listed(directory).people, listed(directory).behind) == (2, 1)
 
 
-def test_what_waits_has_a_time_under_the_destinations_limits(directory: EngageDir) -> None:
-    """Messages that are in the log already and not sent, at the rate that is allowed."""
+@pytest.mark.parametrize(("is_in_log", "waiting", "pending"), [(True, 0, 4), (False, 4, 0)])
+def test_what_waits_has_a_time_under_the_destinations_limits(
+    directory: EngageDir, is_in_log: bool, waiting: int, pending: int
+) -> None:
+    """Messages that are in the log and not sent, or still on the way there, at the rate that is allowed."""
     settings = {"appId": "1535634150", "limits": {"eventsPerMinute": 2}}
     directory.configure(_BOUGHT, destinations=[destination(settings=settings)])
     for n in range(4):
         directory.track("E", f"m-{n}", userId=f"u-{n}")
     directory.pass_by(4)
-    directory.compute()
+    directory.compute(hand_over=is_in_log)
     (one,) = listed(directory).destinations
-    assert (one.destination, one.enabled, one.waiting, one.pending) == ("heap", True, 0, 4)
+    assert (one.destination, one.enabled) == ("heap", True)
+    assert (one.waiting, one.pending) == (waiting, pending)
     assert one.drain_seconds == 120
+
+
+def test_a_computation_that_is_prepared_says_how_far_it_is(directory: EngageDir) -> None:
+    """Of the file that history wrote for it, once that is there."""
+    directory.configure(_BOUGHT)
+    directory.track("E", "m-1")
+    directory.compute()
+    directory.configure(_BOUGHT, audience("Later", "event('F').count() >= 1"))
+    directory.compute()
+    before, later = listed(directory).computations
+    assert (before.state, before.ready_percent) == ("live", None)
+    assert (later.state, later.ready_percent) == ("preparing", 0)
+    with closing(EngageStore(directory.path / "engage" / "engage.db")) as store:
+        (job,) = store.backfills()
+        (directory.path / "engage" / f"backfill-{job.job}.jsonl").write_bytes(b"x" * 200)
+        store._db.execute("UPDATE backfill SET read_to = 50")
+    assert listed(directory).computations[1].ready_percent == 25
 
 
 def test_a_removed_computation_is_not_listed(directory: EngageDir) -> None:
