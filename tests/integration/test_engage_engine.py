@@ -28,12 +28,13 @@ from headgate.language.parser import parse
 from headgate.spec.names import CALL_TYPE_CODES, TRACK
 
 DAY_S = 86_400
-BUYERS, ORDERS = 1, 2
+BUYERS, ORDERS, VIEWS = 1, 2, 3
 DEFINITIONS = {
     BUYERS: "event('Order Completed').within(30 days).count() >= 1",
     ORDERS: "event('Order Completed').count()",
+    VIEWS: "event('Product Viewed').count()",
 }
-KEYS = {BUYERS: "buyers", ORDERS: "orders"}
+KEYS = {BUYERS: "buyers", ORDERS: "orders", VIEWS: "views"}
 
 
 class FailingStore(EngageStore):
@@ -116,7 +117,7 @@ class House:
 
 
 def plan(**fields: Any) -> Plan:
-    """Both computations, live, told to one Heap at once."""
+    """All computations, live, told to one Heap at once."""
     leaves: dict[str, int] = {}
     program = Program(
         [
@@ -174,6 +175,18 @@ def test_a_value_that_changes_within_a_batch_is_told_as_it_is_in_the_end(house: 
     house.say(userId="ann", event="Something Else")
     house.engine.read()
     assert sorted(house.told()) == [("bob", "buyers", True), ("bob", "orders", 1)]
+
+
+def test_all_that_a_batch_says_of_somebody_is_told(house: House) -> None:
+    """Whichever computations its messages concern."""
+    house.order("ann")
+    house.say(userId="ann", event="Product Viewed")
+    house.engine.read()
+    assert sorted(house.told()) == [
+        ("ann", "buyers", True),
+        ("ann", "orders", 1),
+        ("ann", "views", 1),
+    ]
 
 
 def test_a_damaged_block_is_passed_over(house: House, caplog: pytest.LogCaptureFixture) -> None:
@@ -266,6 +279,13 @@ def test_between_two_syncs_nothing_is_told(house: House) -> None:
     house.clock.advance((next_sync_ms - house.clock.now_ms()) / 1000)
     assert house.engine.let_time_pass()
     assert sorted(house.told()) == [("ann", "buyers", True), ("ann", "orders", 2)]
+    house.clock.advance(60)
+    house.order("ann")
+    house.engine.read()
+    assert house.told() == []
+    house.clock.advance(3_600 - 60)
+    assert house.engine.let_time_pass()
+    assert house.told() == [("ann", "orders", 3)]
 
 
 def test_members_without_a_user_id_are_counted_and_told_once_they_have_one(house: House) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from headgate.app.assets import Assets
-from headgate.app.showing import figure, made_visible, masked, moment
+from headgate.app.showing import figure, instant, made_visible, masked, moment
 
 
 def templates(assets: Assets) -> Environment:
@@ -21,6 +21,7 @@ def templates(assets: Assets) -> Environment:
     filters: dict[str, Any] = {
         "visible": made_visible,
         "moment": moment,
+        "instant": instant,
         "figure": figure,
         "masked": masked,
     }

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from headgate.spec.timestamps import parse_ms
+
 _HIDDEN = (
     "Cc",
     "Cf",
@@ -36,6 +38,12 @@ def moment(at_ms: int) -> Markup:
     exact = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     words = f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
     return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(exact, words)
+
+
+def instant(text: str) -> Markup:
+    """The same of an instant in ISO 8601, as the records have them."""
+    at_ms = parse_ms(text)
+    return escape(text) if at_ms is None else moment(at_ms)
 
 
 def figure(number: float) -> str:

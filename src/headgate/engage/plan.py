@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from headgate.engage.computation.model import Computation
 from headgate.engage.computation.program import Program
+from headgate.engage.definitions import computation_of
 from headgate.engage.identifies import Told, computation_id
 from headgate.engage.registry import Record, State
 from headgate.engage.rules import Rules, rules_of
-from headgate.language.parser import parse
-from headgate.spec.settings import duration_s
 from headgate.workspace.model import Engage
 
 
@@ -41,7 +39,7 @@ def plan_of(
     there = [record for record in records if record.state is not State.REMOVED]
     live = [record for record in there if record.state is State.LIVE]
     return Plan(
-        program=Program([_computation(record) for record in there], leaf_number),
+        program=Program([computation_of(record) for record in there], leaf_number),
         live=frozenset(record.number for record in live),
         audiences=frozenset(record.number for record in there if record.is_audience),
         told=tuple(
@@ -53,24 +51,6 @@ def plan_of(
         rules=rules_of({name: one.limit for name, one in engage.identity.items()}),
         sync_interval_ms=engage.sync_interval * 1000,
     )
-
-
-def _computation(record: Record) -> Computation:
-    return Computation(
-        number=record.number,
-        key=record.key,
-        kind="audience" if record.is_audience else "trait",
-        tree=parse(record.definition),
-        created_at_ms=record.created_at_ms,
-        history=_history(record.include_history),
-        include_anonymous=record.include_anonymous,
-        wait=record.wait,
-    )
-
-
-def _history(said: bool | str) -> bool | int:
-    """Whether events from before the creation count, or how far back in milliseconds."""
-    return said if isinstance(said, bool) else round(duration_s(said) * 1000)
 
 
 def _told(record: Record, destination: str, name: str) -> Told:

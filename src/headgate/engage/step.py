@@ -108,16 +108,14 @@ class Step:
             profile.set_value(number, value, is_audience=is_audience)
             came = self._is_member(number, value) - was
             self._sizes[number] += came
-            if came and not profile.is_known:
+            if not profile.is_known:
                 self._counters[f"{UNDELIVERABLE}{number}"] += came
 
     def _count_known(self, profile: Profile) -> None:
         """Members who have got a userId can be told of."""
         was_known, profile.is_known = profile.is_known, bool(profile.of_type(USER_ID))
-        if was_known != profile.is_known:
-            members = self._members(profile)
-            self._counters.subtract(_undeliverable(members, was_known))
-            self._counters.update(_undeliverable(members, profile.is_known))
+        if profile.is_known:
+            self._counters.subtract(_undeliverable(self._members(profile), was_known))
 
     def _members(self, profile: Profile) -> list[int]:
         """The audiences that the profile is in, and the traits that it has a value of."""

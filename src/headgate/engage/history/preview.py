@@ -10,7 +10,8 @@ from typing import Any, Literal
 import msgspec
 
 from headgate.engage.computation.model import Computation
-from headgate.engage.history.definitions import computations_of, history_of, read_by
+from headgate.engage.definitions import history_of
+from headgate.engage.history.definitions import computations_of, read_by
 from headgate.engage.history.view import View
 from headgate.engage.planning import records_of
 from headgate.engage.profile import Identifier

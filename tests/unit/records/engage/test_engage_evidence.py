@@ -46,7 +46,7 @@ def counted(tree: Definition) -> Iterator[Reduced]:
                 yield one
 
 
-@search(60)
+@search(25)
 @given(histories(), definitions())
 def test_as_many_messages_count_as_the_engine_counts(
     arrivals: Sequence[Arrival], asked: Mapping[str, Asked]

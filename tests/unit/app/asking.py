@@ -1,0 +1,179 @@
+"""A browser without a screen, for tests of the app: keeps cookies, follows no redirect, sends what forms hold."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from html import unescape
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from data_dirs import DataDir, destination, source
+from headgate.app.parts import Outside
+from headgate.app.passwords import hash_of
+from headgate.app.web import WebApp
+from headgate.workspace.access import Account, Role
+
+HOST = "127.0.0.1:8081"
+SAME_ORIGIN = {"origin": f"http://{HOST}"}
+PASSWORD = "correct horse battery"
+_CSRF = re.compile(r'name="csrf" value="([^"]*)"')
+_TAG = re.compile(r"<[^>]+>")
+
+
+class Answer(NamedTuple):
+    """What the app said."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def words(self) -> str:
+        """What a person reads."""
+        return " ".join(unescape(_TAG.sub(" ", self.text)).split())
+
+    @property
+    def location(self) -> str:
+        return self.headers["location"]
+
+
+class Asker:
+    """Somebody who uses the app."""
+
+    def __init__(self, app: WebApp) -> None:
+        self.app = app
+        self.cookies: dict[str, str] = {}
+        self.csrf = ""
+
+    async def get(self, path: str, **headers: str) -> Answer:
+        """A page; its proof for forms is remembered."""
+        answer = await self.ask("GET", path, headers=headers)
+        if found := _CSRF.search(answer.text):
+            self.csrf = found[1]
+        return answer
+
+    async def post(self, path: str, form: Mapping[str, str] | None = None) -> Answer:
+        """A form, as a page of the app sends it."""
+        body = urlencode({"csrf": self.csrf, **(form or {})}).encode()
+        return await self.ask("POST", path, body=body, headers=SAME_ORIGIN)
+
+    async def ask(
+        self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """One request, with nothing added but the cookies."""
+        said = {"host": HOST, **(headers or {})}
+        if self.cookies:
+            said["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        started: dict[str, Any] = {}
+        content = b""
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body}
+
+        async def send(message: dict[str, Any]) -> None:
+            nonlocal content
+            if message["type"] == "http.response.start":
+                started.update(message)
+            content += message.get("body", b"")
+
+        where = urlsplit(path)
+        scope = {
+            "type": "http",
+            "method": method,
+            "scheme": "http",
+            "path": where.path,
+            "raw_path": where.path.encode(),
+            "root_path": "",
+            "query_string": where.query.encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in said.items()],
+            "client": ("127.0.0.1", 50_000),
+            "server": ("127.0.0.1", 8081),
+        }
+        await self.app(scope, receive, send)  # type: ignore[arg-type]
+        return self._kept(Answer(started["status"], _headers(started["headers"]), content.decode()))
+
+    def _kept(self, answer: Answer) -> Answer:
+        for line in answer.headers.get("set-cookie", "").split("\n"):
+            name, _, value = line.partition(";")[0].partition("=")
+            if "Max-Age=0" in line:
+                self.cookies.pop(name, None)
+            elif name:
+                self.cookies[name] = value.strip('"')
+        return answer
+
+
+class House:
+    """An app over a data directory with a website that is connected to Heap, and people of every role."""
+
+    def __init__(self, path: Path) -> None:
+        self.data_dir = DataDir(path)
+        self.data_dir.use(
+            sources=[source(name="Website"), source("spare", type="server", name="Spare")],
+            destinations=[destination()],
+        )
+        self.data_dir.accept("m1")
+        self.clock = self.data_dir.clock
+        self.app = WebApp(
+            Outside(
+                data_dir=path,
+                clock=self.clock,
+                environment={},
+                public_url="https://events.example.com",
+                standing=list,
+            )
+        )
+        self.access = self.app.parts.access
+        self._secret = hash_of(PASSWORD)
+
+    def account(self, role: Role, name: str = "") -> Account:
+        """Somebody with this role."""
+        code = self.access.invite(role, "a test")
+        return self.access.redeem(code, name or role.word, self._secret)
+
+    async def somebody(self, role: Role, name: str = "") -> Asker:
+        """Somebody with this role, signed in."""
+        account = self.account(role, name)
+        asker = Asker(self.app)
+        asker.cookies["headgate_8081"] = self.access.sign_in(account, "a browser")
+        await asker.get("/settings/people")
+        return asker
+
+    def token(self, scope: str) -> str:
+        """A token."""
+        return self.access.make_token(f"a {scope} token", scope, "a test")
+
+    def document(self) -> dict[str, Any]:
+        """The newest workspace."""
+        return self.app.parts.workspace.current().document
+
+    def everything(self) -> list[str]:
+        """Everything that the workspace's file holds, but for when sessions and tokens were used."""
+        lines = self.app.parts.workspace._connection.iterdump()
+        return [line for line in lines if '"sessions"' not in line and '"tokens"' not in line]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[House]:
+    """A house, closed at the end."""
+    house = House(path)
+    try:
+        yield house
+    finally:
+        house.app.parts.close()
+
+
+def json_of(answer: Answer) -> Any:
+    """What a call is answered."""
+    return msgspec.json.decode(answer.text)
+
+
+def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The headers; those that come several times on lines of their own."""
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        key = name.decode().lower()
+        headers[key] = f"{headers[key]}\n{value.decode()}" if key in headers else value.decode()
+    return headers
