@@ -79,14 +79,19 @@ class Running:
             self.start()
 
     def start(self) -> None:
-        """Starts a gateway on what there is, and waits until Engage has read it."""
+        """Starts a gateway on what there is, and waits until all of its processes work."""
         self._gateway = Gateway(self._data_dir).ready()
-        send(self._gateway, call("identify", "warm-up"))
+        warm_up = call("identify", f"warm-up-{next(_ids)}")
+        send(self._gateway, warm_up)
+
+        def is_delivering() -> bool:
+            return any(row["identity"] == warm_up["userId"] for _, row in self._profile_writes())
 
         def is_reading() -> bool:
             said = _engage("list", "--data-dir", self._data_dir)
             return said.exit_code == 0 and json.loads(said.stdout)["behind"] == 0
 
+        self.heap.until(is_delivering, _TOLD_WITHIN_S)
         eventually(is_reading, _TOLD_WITHIN_S, "Engage reads")
 
     def die(self) -> None:
@@ -136,11 +141,17 @@ class Running:
         """The same with the instants at which Heap was told."""
         return [
             (parse_ms(request["at"]) or 0, row["properties"][key])
-            for request in self.heap.journal(path="/api/add_user_properties")
+            for request, row in self._profile_writes()
             if request["body"]["app_id"] == app
-            for row in rows_of(request)
-            if row["identity"] == user and key in row["properties"]
+            and row["identity"] == user
+            and key in row["properties"]
         ]
+
+    def _profile_writes(self) -> Iterator[tuple[Spec, Spec]]:
+        """Every user of every request about users, with the request."""
+        for request in self.heap.journal(path="/api/add_user_properties"):
+            for row in rows_of(request):
+                yield request, row
 
     def until_told(self, user: str, key: str, *values: Any, app: str = "1") -> None:
         """Waits until Heap was told exactly this; as JSON, where 1 is not true."""

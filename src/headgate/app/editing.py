@@ -1,11 +1,12 @@
 """How a page changes the workspace: the checks of `headgate apply`, one new version, in use when it says so.
 
-    saved = save(change, edited, read_at)
+    saved = save(change.parts, change.actor, edit)
 
-`edited` makes a new document of the newest one. Raises `Refused` with a problem for each place that is wrong;
-nothing is changed then. What two people change at the same time is `merging.py`'s.
+`edit` changes the newest document in place; it may refuse by raising, as `forms.refuse_overtaken` does when two
+people edit one thing. `Refused` has a problem for each place that is wrong; nothing is changed then.
 """
 
+import re
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from headgate.workspace.document import checked
 from headgate.workspace.errors import Conflict, InvalidWorkspace, Problem
 from headgate.workspace.model import Document
 from headgate.workspace.store import Version
+
+_MISSING = re.compile(r"(\w+) \(")
 
 Edit = Callable[[Document], None]
 
@@ -63,7 +66,7 @@ def edited(parts: Parts, version: Version, edit: Edit) -> Document:
     try:
         return checked(document, catalog=parts.catalog, environment=parts.outside.environment)
     except InvalidWorkspace as error:
-        raise Refused({one.path: _sentence(one) for one in error.problems}) from None
+        raise Refused({_place_of(one): _sentence(one) for one in error.problems}) from None
 
 
 def item(document: Document, kind: str, slug: str) -> dict[str, Any] | None:
@@ -75,6 +78,12 @@ def place(document: Document, kind: str, slug: str) -> str:
     """Where it stands, as problems name it."""
     slugs = [one["slug"] for one in document[kind]]
     return f"{kind}[{slugs.index(slug)}]"
+
+
+def _place_of(problem: Problem) -> str:
+    """Where a form shows it. What is missing is told at the mapping that lacks it, by the name of the setting."""
+    missing = _MISSING.match(problem.expected) if problem.found == "nothing" else None
+    return f"{problem.path}.{missing[1]}" if missing else problem.path
 
 
 def _sentence(problem: Problem) -> str:

@@ -51,6 +51,7 @@ class Sync:
         if at_ms < next_sync_ms:
             profile.untold_since_ms = since_ms
             return next_sync_ms
+        profile.untold_since_ms = 0
         outbox += _told(profile, self._lines, at_ms)
         return None
 

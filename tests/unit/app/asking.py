@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,12 +127,13 @@ class House:
             )
         )
         self.access = self.app.parts.access
-        self._secret = hash_of(PASSWORD)
+        self._people = 0
 
     def account(self, role: Role, name: str = "") -> Account:
         """Somebody with this role."""
+        self._people += 1
         code = self.access.invite(role, "a test")
-        return self.access.redeem(code, name or role.word, self._secret)
+        return self.access.redeem(code, name or f"{role.word} {self._people}", password_hash())
 
     async def somebody(self, role: Role, name: str = "") -> Asker:
         """Somebody with this role, signed in."""
@@ -153,6 +155,12 @@ class House:
         """Everything that the workspace's file holds, but for when sessions and tokens were used."""
         lines = self.app.parts.workspace._connection.iterdump()
         return [line for line in lines if '"sessions"' not in line and '"tokens"' not in line]
+
+
+@cache
+def password_hash() -> str:
+    """What is kept of everybody's password."""
+    return hash_of(PASSWORD)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """Every address of the app, one by one: nobody changes or reads anything without the right to."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
-from asking import HOST, SAME_ORIGIN, Asker, House
+from asking import HOST, SAME_ORIGIN, Asker, House, opened
 from starlette.routing import Route
 
 from headgate.app.routes import AppRoute
@@ -25,6 +26,14 @@ HOSTILE = {
     "no origin": {},
     "a hidden origin": {"origin": "null"},
 }
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One for all of them, since none changes anything."""
+    with opened(tmp_path_factory.mktemp("protection")) as one:
+        yield one
+
 
 each_action = pytest.mark.parametrize("route", ACTIONS, ids=lambda one: one.path)
 each_guarded = pytest.mark.parametrize("route", GUARDED_ACTIONS, ids=lambda one: one.path)
@@ -94,18 +103,16 @@ async def test_an_action_without_proof_changes_nothing(
 
 
 @each_action
-@pytest.mark.parametrize("headers", HOSTILE.values(), ids=HOSTILE)
-async def test_an_action_from_elsewhere_changes_nothing(
-    house: House, route: AppRoute, headers: dict[str, str]
-) -> None:
+async def test_an_action_from_elsewhere_changes_nothing(house: House, route: AppRoute) -> None:
     """Even with the right proof; signing in and the theme too, which have no session yet."""
     owner = await house.somebody(Role.OWNER)
     before = house.everything()
     body = f"csrf={owner.csrf}".encode()
-    answer = await owner.ask("POST", address(route), body=body, headers=headers)
-    assert answer.status == 403
-    assert "not sent by a page of Headgate" in answer.words
-    assert house.everything() == before
+    for whence, headers in HOSTILE.items():
+        answer = await owner.ask("POST", address(route), body=body, headers=headers)
+        assert answer.status == 403, whence
+        assert "not sent by a page of Headgate" in answer.words
+        assert house.everything() == before, whence
 
 
 @each_guarded
@@ -187,7 +194,7 @@ async def test_a_call_needs_the_scope(house: House, route: AppRoute) -> None:
     answer = await nobody.ask(route.method, address(route), body=b'{"name":"x"}', headers=headers)
     assert answer.status == (200 if route.needs is Role.VIEWER else 403)
     assert house.everything() == before
-    house.access.revoke(1, "a test")
+    house.access.revoke(house.access.tokens()[-1].id, "a test")
     answer = await nobody.ask(route.method, address(route), headers=headers)
     assert answer.status == 401
 

@@ -1,6 +1,8 @@
 """The private port's metrics: the text format, and figures that agree with the stores."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -122,7 +124,16 @@ async def test_labels_cannot_break_the_page(stored: DataDir) -> None:
     assert 'headgate_pending{destination="a\\"b\\\\c\\nd"} 0' in lines
 
 
-async def test_the_home_page_says_how_destinations_are_doing(stored: DataDir) -> None:
-    """In words."""
-    lines = await page(stored, Figures(doing(state="failing", trouble="no answer")), "/")
-    assert "heap: failing, no answer" in lines
+async def test_everything_else_is_the_apps(stored: DataDir) -> None:
+    """The figures need no sign-in, as Prometheus has none; the app does."""
+    assert await page(stored, Figures(), "/") == []  # on to the sign-in
+    assert "<h1>Sign in</h1>" in await page(stored, Figures(), "/login")
+
+
+def test_a_worker_whose_app_nobody_opens_does_not_load_it() -> None:
+    """Neither templates nor password hashing: the idle server stays small."""
+    code = "import sys, headgate.worker; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert not {"jinja2", "argon2", "headgate.app.web"} & set(loaded.stdout.split())
