@@ -6,7 +6,6 @@ woken by the socket.
 """
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable
 from typing import Literal
@@ -113,10 +112,16 @@ class Channel:
         self._closed = closed
         asyncio.get_running_loop().add_reader(end.fileno(), self._read)
 
-    def send(self, message: Message) -> None:
-        """Sends, or drops the message when the other end does not keep up: it is awake then anyway."""
-        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionError, OSError):
+    def send(self, message: Message) -> bool:
+        """Sends, or drops the message when the other end does not keep up: it is awake then anyway.
+
+        Whether it was sent.
+        """
+        try:
             self._end.send(_encode(message))
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Ends the line; the other side's `closed` is called."""

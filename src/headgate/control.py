@@ -146,6 +146,11 @@ def tell_replay(data_dir: Path, timeout_s: float = 30.0) -> str | None:
     return _ask(data_dir, Look("replays"), timeout_s)
 
 
+def tell_engage(data_dir: Path, timeout_s: float = 30.0) -> str | None:
+    """Has Engage take up what was asked of it; as `use_workspace`."""
+    return _ask(data_dir, Look("engage"), timeout_s)
+
+
 def import_messages(data_dir: Path, messages: Import, timeout_s: float = 60.0) -> Reply | None:
     """Has a running server take messages into the log; they are durable when it says so. None: no server."""
     return _reply(data_dir, messages, timeout_s)

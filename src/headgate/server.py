@@ -327,8 +327,9 @@ class _Gateway:
         except WorkspaceError as error:
             return Reply(str(error))
         self._upkeep.wake()  # retention may be another
-        self._engaging.want(self._now[1].engage.configured)
-        return Reply(await self._worker.look("workspace") or await self._engaging.look("workspace"))
+        trouble = await self._worker.look("workspace") or await self._engaging.look("workspace")
+        self._engaging.want(self._now[1].engage.configured)  # what it ends with, it has seen before
+        return Reply(trouble)
 
     async def _import(self, messages: Import) -> Reply:
         return await imported.take(

@@ -19,6 +19,7 @@ from pathlib import Path
 import uvloop
 
 from headgate.app.private import PrivatePort
+from headgate.app.profile_api import ProfileApi
 from headgate.channel import (
     Appended,
     Channel,
@@ -134,7 +135,12 @@ class _Worker:
         self._channel.send(Ready())
         self._tell_settled(self._delivery.settled_to())
         self._aside(self._take_up_replays())
-        web = HttpServer(PrivatePort(self._delivery, self._data_dir))
+        profiles = ProfileApi(
+            self._data_dir,
+            lambda: self._versions.current().workspace.engage.profile_api_tokens,
+            clock,
+        )
+        web = HttpServer(PrivatePort(self._delivery, self._data_dir, profiles))
         await web.start(private)
 
         await self._over.wait()

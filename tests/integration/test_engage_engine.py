@@ -130,6 +130,7 @@ def plan(**fields: Any) -> Plan:
     usual: dict[str, Any] = {
         "program": program,
         "live": frozenset(DEFINITIONS),
+        "preparing": False,
         "audiences": frozenset({BUYERS}),
         "told": tuple(told),
         "rules": Rules(),

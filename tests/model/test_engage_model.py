@@ -151,6 +151,7 @@ def _plan(asked: Mapping[str, Asked], numbers: Mapping[str, int], leaves: dict[s
     return Plan(
         program=Program(computations, lambda text: leaves.setdefault(text, len(leaves) + 1)),
         live=frozenset(numbers[key] for key in asked),
+        preparing=False,
         audiences=frozenset(audiences),
         told=tuple(
             Told(numbers[key], key, numbers[key] in audiences, key, HEAP, "Heap") for key in asked

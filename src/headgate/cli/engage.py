@@ -327,14 +327,14 @@ def resync(key: Key, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = Fal
     """
     import secrets
 
-    from headgate.control import Look, _ask
+    from headgate.control import tell_engage
     from headgate.engage.requests import Requests
 
     with opened(data_dir) as stored, _engaged(stored, as_json=as_json) as store:
         record = _record(store, key, as_json=as_json)
         size = store.sizes().get(record.number, 0)
     Requests(data_dir).ask(secrets.token_hex(8), key)
-    why_not = _ask(data_dir, Look("engage"), 30.0)
+    why_not = tell_engage(data_dir)
     if as_json:
         server = "stopped" if why_not is None else "trouble" if why_not else "taken"
         print_json({"key": key, "members": size, "server": server, "trouble": why_not or ""})

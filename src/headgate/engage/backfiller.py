@@ -23,6 +23,11 @@ _AFTER_FAILURE_S = 30.0
 log = logging.getLogger("headgate.engage")
 
 
+def backfill_path(data_dir: Path, job: int) -> Path:
+    """The file of a job: the messages of the past that it is about."""
+    return data_dir / "engage" / f"backfill-{job}.jsonl"
+
+
 class Backfiller:
     """Works on one job at a time, the oldest first. `prepared` is called when there is something to take."""
 
@@ -80,7 +85,7 @@ class Backfiller:
         return True
 
     def _path(self, job: int) -> Path:
-        return self._data_dir / "engage" / f"backfill-{job}.jsonl"
+        return backfill_path(self._data_dir, job)
 
     async def _write(self, job: Backfill) -> bool:
         """Whether the job's file is there."""

@@ -16,6 +16,7 @@ _MOST_ROWS = 200
 _MOST_BYTES = 60_000
 _ANSWER_WITHIN_S = 10.0
 _AGAIN_AFTER_S = 1.0
+_CROWDED_S = 0.01
 
 log = logging.getLogger("headgate.engage")
 
@@ -52,11 +53,11 @@ class Handover:
             await self._filled.wait()
 
     async def _hand_over(self, rows: list[OutboxRow]) -> bool:
-        """Whether these rows are in the log and out of the outbox."""
+        """Whether to go on at once: with the next rows, or with the same when the line was crowded."""
         self._number += 1
         self._answer = None
         self._answered.clear()
-        self._channel.send(
+        is_sent = self._channel.send(
             Emitted(
                 number=self._number,
                 destination=rows[0].destination,
@@ -65,6 +66,9 @@ class Handover:
                 user_ids=[row.user_id for row in rows],
             )
         )
+        if not is_sent:
+            await self._clock.wait(asyncio.Event(), _CROWDED_S)
+            return True
         await self._clock.wait(self._answered, _ANSWER_WITHIN_S)
         if trouble := self._trouble():
             log.warning("identify messages are not in the log yet, tried again: %s", trouble)

@@ -14,10 +14,10 @@ import msgspec
 from headgate.engage.profile import Profile
 from headgate.spec.timestamps import iso_ms
 
-_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_BASE62 = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_CHARACTER_OF = bytes(_BASE62[byte % len(_BASE62)] for byte in range(256))
 _ID_CHARS = 27  # as many as a KSUID has
 _MOST_VALUE_BYTES = 16_384  # Heap keeps 1,023 characters of a property; a message may have 32 KiB
-_SPACE = "space"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -56,7 +56,6 @@ def identify(
 ) -> Identify:
     """The message that tells `value`; `nth` counts what this destination was told of it for this user, from 1."""
     message_id = "personas_" + _id_of(told.computation_id, told.destination, user_id, str(nth))
-    space = "spa_" + _id_of(_SPACE)
     traits = {told.key: _bounded(value)}
     if email := _email_of(profile):
         traits["email"] = email
@@ -71,8 +70,8 @@ def identify(
                 "computation_class": "audience" if told.is_audience else "trait",
                 "computation_id": told.computation_id,
                 "computation_key": told.key,
-                "namespace": space,
-                "space_id": space,
+                "namespace": _SPACE_ID,
+                "space_id": _SPACE_ID,
             },
             "library": {"name": "unknown", "version": "unknown"},
             "integrations": {"personas": False},
@@ -112,10 +111,8 @@ def _bounded(value: Any) -> Any:
 
 def _id_of(*parts: str) -> str:
     """27 letters and digits that stand for these parts."""
-    digest = blake2b("\0".join(parts).encode(), digest_size=20).digest()
-    number = int.from_bytes(digest)
-    characters = []
-    for _ in range(_ID_CHARS):
-        number, digit = divmod(number, 62)
-        characters.append(_BASE62[digit])
-    return "".join(reversed(characters))
+    digest = blake2b("\0".join(parts).encode(), digest_size=_ID_CHARS).digest()
+    return digest.translate(_CHARACTER_OF).decode()
+
+
+_SPACE_ID = "spa_" + _id_of("space")

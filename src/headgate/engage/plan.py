@@ -21,6 +21,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     program: Program
     live: frozenset[int]
+    preparing: bool
     audiences: frozenset[int]
     told: tuple[Told, ...]
     rules: Rules
@@ -41,6 +42,7 @@ def plan_of(
     return Plan(
         program=Program([computation_of(record) for record in there], leaf_number),
         live=frozenset(record.number for record in live),
+        preparing=any(record.state is State.PREPARING for record in there),
         audiences=frozenset(record.number for record in there if record.is_audience),
         told=tuple(
             _told(record, slug, destinations[slug])

@@ -63,6 +63,8 @@ class Planning:
 
     def ready(self, plan: Plan) -> Plan | None:
         """Another plan, once computations that this one prepares have all that they need."""
+        if not plan.preparing:
+            return None
         known = records_of(self._store.computations())
         read_to = self._store.position().seq
         lacking = frozenset[int]().union(*(one.leaves for one in self._store.backfills()))

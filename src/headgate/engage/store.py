@@ -94,9 +94,16 @@ class EngageStore(EngageReader):
             self._db.execute("COMMIT")
 
     def taken(self, numbers: Iterable[int]) -> None:
-        """The log has these messages of the outbox."""
-        with self._transaction():
-            self._db.executemany(_SQL["taken"], [(number,) for number in numbers])
+        """The log has these messages of the outbox.
+
+        On the disk with the next batch: the log knows them again should that be lost.
+        """
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            with self._transaction():
+                self._db.executemany(_SQL["taken"], [(number,) for number in numbers])
+        finally:
+            self._db.execute("PRAGMA synchronous = FULL")
 
     def archived(self, up_to_seq: int) -> None:
         """History has the messages of every batch that begins at `up_to_seq` or before."""

@@ -10,6 +10,7 @@ import msgspec
 
 from headgate.delivery.budget import Spending
 from headgate.destinations.interface import Destination as Kind
+from headgate.engage.backfiller import backfill_path
 from headgate.engage.batch import Position
 from headgate.engage.reader import Backfill
 from headgate.engage.registry import Record, State
@@ -161,7 +162,7 @@ class _Ready:
 def _share(data_dir: Path, job: Backfill) -> float:
     """How much of a job's file was read, which is written before."""
     try:
-        size = (data_dir / "engage" / f"backfill-{job.job}.jsonl").stat().st_size
+        size = backfill_path(data_dir, job.job).stat().st_size
     except FileNotFoundError:
         return 0.0
     return job.read_to / max(1, size)
