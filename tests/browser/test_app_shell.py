@@ -150,6 +150,7 @@ async def test_an_open_menu_is_for_everybody_too(house: AppHouse, browser: Brows
         await expect(rail).to_be_visible()
         await page.get_by_text(NAME, exact=True).first.click()
         assert await violations(page) == []
+        await page.keyboard.press("Escape")
         await rail.get_by_role("link", name="Sources").click()
         await expect(page).to_have_url(f"{house.url}/sources")
 

@@ -1,11 +1,12 @@
 """The first owner, signing in and out, what limits guesses, and how people come and go."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from asking import PASSWORD, Asker, House
+from asking import PASSWORD, Asker, House, opened
 
 from headgate.app.links import owner_link
 from headgate.app.passwords import hash_of, is_password
@@ -15,6 +16,12 @@ from headgate.workspace.access_store import LINK_MS, SESSION_MS, SESSION_UNUSED_
 
 PRIVATE_URL = "http://127.0.0.1:8081"
 COOKIE = "headgate_8081"
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with opened(tmp_path) as one:
+        yield one
 
 
 def sign_in_form(name: str, password: str = PASSWORD, following: str = "") -> dict[str, str]:

@@ -1,9 +1,11 @@
 """Sources in the app: shown, checked as people type, saved as `headgate apply` would, never over others."""
 
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
-from asking import Asker, House, json_of
+from asking import Asker, House, json_of, opened
 
 from data_dirs import SETTINGS, destination, source
 from headgate.app.showing import made_visible
@@ -24,6 +26,12 @@ HOSTILE = [
     "x" * 30_000,
     "'; DROP TABLE accounts; --",
 ]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with opened(tmp_path) as one:
+        yield one
 
 
 @pytest.fixture

@@ -1,9 +1,19 @@
 """The audit trail: every change with its author, before and after; secrets never."""
 
-from asking import House
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from asking import House, opened
 
 from data_dirs import destination, source
 from headgate.workspace.access import Role
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    with opened(tmp_path) as one:
+        yield one
 
 
 async def test_every_change_is_in_the_trail_with_before_and_after(house: House) -> None:

@@ -6,14 +6,16 @@ Heap forbids user properties called `id` (https://developers.heap.io/reference/a
 and `user_id` in any case, and fills its own Email property from `email`, which therefore stays.
 """
 
+import re
 from typing import Any
 
 import msgspec
 
 from headgate.destinations.heap.dates import utc_date
 from headgate.destinations.heap.flatten import Dialect, Flat, flatten, property_text, shown
-from headgate.destinations.heap.jstext import json_text
+from headgate.destinations.heap.jstext import json_text, number_text
 
+_EXPONENT = re.compile("[0-9]e[-0-9]")  # in a number, or in a text that looks like one
 _UNKNOWN = "unknown"  # what Engage names as its library
 _FORBIDDEN_USER_PROPERTIES = frozenset({"id", "user_id"})
 
@@ -46,17 +48,24 @@ def _with_library(flat: Flat, message: dict[str, Any], notes: list[str]) -> Flat
 
 def _array_text(items: list[Any]) -> str:
     try:
-        return msgspec.json.encode(items).decode()
+        text = msgspec.json.encode(items).decode()
     except (UnicodeEncodeError, RecursionError, ValueError):
-        return json_text(items, entries=dict.items, number=_number_text)
+        text = ""
+    if text and not _EXPONENT.search(text):
+        return text
+    return json_text(items, entries=dict.items, number=_number_text)
 
 
 def _number_text(number: float) -> str:
-    """The number as the encoder writes it; `null` when it has more digits than Python will write."""
+    """The number as the encoder writes it, but for exponents, which JavaScript writes in a form of its own.
+
+    `null` when it has more digits than Python will write.
+    """
     try:
-        return msgspec.json.encode(number).decode()
+        text = msgspec.json.encode(number).decode()
     except ValueError:
         return "null"
+    return number_text(number) if "e" in text else text
 
 
 _STANDARD = Dialect(
