@@ -325,6 +325,24 @@ async def test_pages_are_small_and_files_are_kept_for_ever(
         assert "immutable" in (await answer.all_headers())["cache-control"]
 
 
+async def test_what_was_typed_outlives_the_session(house: AppHouse, browser: Browser) -> None:
+    """Signed out while a form was filled in: sign in, look at it, send it."""
+    async with reading(browser, house) as reader:
+        page = await reader.open("/sources/billing/settings")
+        await page.get_by_label("Name").fill("Typed in vain?")
+        await reader.context.clear_cookies()
+        await page.get_by_role("button", name="Save settings").click()
+        await expect(page.get_by_role("alert")).to_contain_text("what you typed is kept")
+        assert await violations(page) == []
+        await page.get_by_label("Name").fill(NAME)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.get_by_text("Typed in vain?")).to_be_visible()
+        assert await violations(page) == []
+        await page.get_by_role("button", name="Send it now").click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Typed in vain?")
+
+
 async def test_an_invited_viewer_sees_and_cannot_change(house: AppHouse, browser: Browser) -> None:
     """By a link that is shown once; removed, they are out at once."""
     async with (

@@ -16,7 +16,16 @@ from starlette.responses import RedirectResponse, Response
 
 from headgate.app.parts import Parts
 from headgate.app.routes import AppRoute
-from headgate.app.visit import Call, Change, Forbidden, Visit, cookie_name, csrf_of, refusal
+from headgate.app.visit import (
+    Call,
+    Change,
+    Forbidden,
+    SignedOut,
+    Visit,
+    cookie_name,
+    csrf_of,
+    refusal,
+)
 from headgate.workspace.access import SCOPES, Account
 
 MAX_BODY_BYTES = 1_048_576
@@ -62,7 +71,7 @@ class Guard:
         visit = await self.visit(request)
         form = dict(parse_qsl((await _body(request)).decode(errors="replace"), True))
         if route.needs is not None and visit.person is None:
-            return RedirectResponse("/login", 303)
+            raise SignedOut(request.url.path, form)
         if visit.session and not _is_same(form.get("csrf", ""), csrf_of(visit.session)):
             raise Forbidden(
                 "This form is of another session. Open the page again and send it anew."

@@ -34,6 +34,16 @@ class Forbidden(Exception):
     """The one who asks may not do it; the text says why."""
 
 
+class SignedOut(Exception):
+    """The session ended while a form was being filled in. `form` is what was typed, but for secrets."""
+
+    def __init__(self, path: str, form: Mapping[str, str]) -> None:
+        self.path = path
+        self.form = {
+            name: text for name, text in form.items() if name != "csrf" and "password" not in name
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """A page that somebody asks for. `session` is the secret of theirs, empty without one."""

@@ -3,6 +3,7 @@
 Built when it is first asked for (`private.py`), so that a server whose app nobody opens pays nothing for it.
 """
 
+import asyncio
 import logging
 from collections.abc import MutableMapping
 from typing import Any
@@ -19,7 +20,7 @@ from headgate.app.guard import Guard, TooLarge
 from headgate.app.pages import access, api, audit, file, first, overview, people, sources
 from headgate.app.parts import Outside, Parts, build
 from headgate.app.routes import AppRoute
-from headgate.app.visit import Forbidden, NothingHere, Visit
+from headgate.app.visit import Forbidden, NothingHere, SignedOut, Visit
 from headgate.workspace.errors import WorkspaceError
 
 MODULES = (first, overview, sources, access, people, audit, file, api)
@@ -53,6 +54,7 @@ class WebApp:
                 HTTPException: self._http_error,
                 NothingHere: self._nothing_here,
                 Forbidden: self._forbidden,
+                SignedOut: self._signed_out,
                 TooLarge: self._too_large,
                 WorkspaceError: self._store_error,
             },
@@ -104,6 +106,11 @@ class WebApp:
 
     async def _forbidden(self, request: Request, error: Exception) -> Response:
         return await self._error(request, 403, "Nothing was changed", str(error))
+
+    async def _signed_out(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, SignedOut)
+        visit = await self._guard.visit(request)
+        return await asyncio.to_thread(first.sign_in_again, visit, error.path, error.form)
 
     async def _too_large(self, request: Request, error: Exception) -> Response:
         return await self._error(request, 413, "The form is too large", "Nothing was changed.")

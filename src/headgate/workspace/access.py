@@ -15,7 +15,7 @@ from headgate.workspace.errors import StoreError
 MAX_NAME_CHARS = 100
 _SECRET_BYTES = 32
 # Those who change a workspace without an account; nobody is to be mistaken for them.
-_OTHER_ACTORS = frozenset({"apply", "serve"})
+_OTHER_ACTORS = frozenset({"apply", "serve", "terminal"})
 
 
 class Role(IntEnum):

@@ -78,11 +78,12 @@ def test_what_changes_something_is_posted() -> None:
 
 @each_guarded
 async def test_an_action_without_a_session_changes_nothing(house: House, route: AppRoute) -> None:
-    """It leads to the sign-in."""
+    """It leads to the sign-in, and keeps what was typed."""
     house.account(Role.OWNER)
     before = house.everything()
     answer = await Asker(house.app).post(address(route), {"slug": "website", "role": "owner"})
-    assert (answer.status, answer.location) == (303, "/login")
+    assert answer.status == 401
+    assert "You were signed out meanwhile." in answer.words
     assert house.everything() == before
 
 

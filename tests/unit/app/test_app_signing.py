@@ -1,14 +1,16 @@
 """The first owner, signing in and out, what limits guesses, and how people come and go."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 
 import pytest
 from asking import PASSWORD, Asker, House, opened
 
-from headgate.app.links import owner_link
+from headgate.app.links import owner_link, password_link
 from headgate.app.passwords import hash_of, is_password
 from headgate.app.visit import csrf_of
 from headgate.workspace.access import LastOwner, LinkGone, Role, hashed
@@ -179,6 +181,29 @@ async def test_signing_out_ends_the_session_on_the_server_too(house: House) -> N
     assert (await viewer.get("/")).status == 303
 
 
+async def test_what_was_typed_outlives_the_session(house: House) -> None:
+    """A form that is sent too late waits behind the sign-in, also behind a wrong password; secrets do not."""
+    editor = await house.somebody(Role.EDITOR, "ed")
+    editor.cookies.clear()
+    typed = {"version": "1", "name": "Typed <b>", "type": "website", "new_password": "secret one"}
+    late = await editor.post("/sources/website/settings", typed)
+    assert late.status == 401
+    assert "secret one" not in late.text
+    wrong = await editor.post("/login", {**sign_in_form("ed", "wrong"), **hidden(late.text)})
+    back = await editor.post("/login", {**sign_in_form("ed"), **hidden(wrong.text)})
+    assert back.status == 200
+    assert "Typed <b>" in back.words
+    answer = await editor.post("/sources/website/settings", hidden(back.text))
+    assert answer.location == "/sources/website"
+    assert house.document()["sources"][0]["name"] == "Typed <b>"
+
+
+def hidden(text: str) -> dict[str, str]:
+    """What the hidden fields of a page hold."""
+    found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', text)
+    return {name: unescape(value) for name, value in found}
+
+
 async def test_signing_out_everywhere_ends_every_session(house: House) -> None:
     """Of this person, and of nobody else."""
     ana = house.account(Role.VIEWER, "ana")
@@ -244,6 +269,21 @@ async def test_a_link_for_a_new_password_replaces_the_one_before(house: House) -
     assert (await asker.get("/")).status == 200
     assert (await ben.get("/")).status == 303
     assert (await Asker(house.app).post("/login", sign_in_form("ben", then))).status == 303
+
+
+async def test_who_can_use_the_terminal_can_give_anybody_a_new_password(house: House) -> None:
+    """The only owner, too; the trail says where it came from."""
+    ana = await house.somebody(Role.OWNER, "ana")
+    assert password_link(house.data_dir.path, PRIVATE_URL, "nobody", house.clock) is None
+    link = password_link(house.data_dir.path, PRIVATE_URL, "ANA", house.clock)
+    assert link is not None
+    assert (
+        "terminal made a link for a new password: ana" in (await ana.get("/settings/audit")).words
+    )
+    code, then = link.partition("code=")[2], "another horse battery"
+    again = Asker(house.app)
+    await again.post("/setup", {"code": code, "name": "", "password": then})
+    assert [(await one.get("/")).status for one in (ana, again)] == [303, 200]
 
 
 async def test_a_role_changes_at_once(house: House) -> None:

@@ -8,6 +8,7 @@ import pytest
 from asking import Asker, House, json_of, opened
 
 from data_dirs import SETTINGS, destination, source
+from headgate.app.editing import save
 from headgate.app.showing import made_visible
 from headgate.clock import SystemClock
 from headgate.workspace.access import Role
@@ -215,6 +216,22 @@ async def test_changes_of_something_else_are_no_conflict(house: House, editor: A
     keys = website(house)["writeKeys"]
     assert isinstance(keys, list)
     assert len(keys) == 2
+
+
+def test_changes_of_the_same_instant_both_stand(house: House) -> None:
+    """Somebody else commits between the reading and the commit of a change."""
+    parts = house.app.parts
+    edits = []
+
+    def edit(document: Document) -> None:
+        if not edits:
+            save(parts, "otto", lambda other: other["sources"][1].update(name="Otto's"))
+        edits.append(document)
+        document["sources"][0]["name"] = "Mine"
+
+    assert save(parts, "ed", edit).version == 3
+    assert [one["name"] for one in house.document()["sources"]] == ["Mine", "Otto's"]
+    assert len(edits) == 2
 
 
 async def test_a_source_that_was_deleted_meanwhile_is_told(house: House, editor: Asker) -> None:

@@ -3,12 +3,13 @@
 from math import ceil
 from urllib.parse import urlsplit
 
+import msgspec
 from starlette.responses import RedirectResponse, Response
 
 from headgate.app.forms import Problems
 from headgate.app.passwords import hash_of, is_password, trouble_with
 from headgate.app.routes import action, page
-from headgate.app.visit import THEMES, Change, Visit
+from headgate.app.visit import THEMES, Change, Visit, csrf_of
 from headgate.workspace.access import AccessRefused, Account, Link, Role, folded
 
 _WRONG = "The name or the password is wrong."
@@ -23,17 +24,26 @@ def login(visit: Visit) -> Response:
 
 def sign_in(change: Change) -> Response:
     """Checks name and password; both wrong answers are the same."""
-    name = folded(change.form.get("name", ""))
-    wait_s = change.parts.pace.wait_s(name)
-    if wait_s:
+    form, pace = change.form, change.parts.pace
+    name = folded(form.get("name", ""))
+    if wait_s := pace.wait_s(name):
         words = f"Too many wrong passwords. Try again in {_duration(wait_s)}."
-        return _login(change, change.form.get("next", ""), words, 429)
+        return _refused(change, words, 429)
     account, kept = change.access.account(name) or (None, None)
-    if not is_password(change.form.get("password", ""), kept) or account is None:
-        change.parts.pace.failed(name)
-        return _login(change, change.form.get("next", ""), _WRONG, 401)
-    change.parts.pace.succeeded(name)
-    return _signed_in(change, account, _local(change.form.get("next", "")))
+    if not is_password(form.get("password", ""), kept) or account is None:
+        pace.failed(name)
+        return _refused(change, _WRONG, 401)
+    pace.succeeded(name)
+    if form.get("resume"):
+        return _resumed(change, account)
+    return _signed_in(change, account, _local(form.get("next", "")))
+
+
+def sign_in_again(visit: Visit, path: str, form: dict[str, str]) -> Response:
+    """The session ended while somebody filled in a form: what was typed waits behind the sign-in."""
+    kept = msgspec.json.encode(form).decode()
+    words = "You were signed out meanwhile. Sign in: what you typed is kept."
+    return _login(visit, "", words, 401, resume=path, kept=kept)
 
 
 def sign_out(change: Change) -> Response:
@@ -73,11 +83,37 @@ def set_theme(change: Change) -> Response:
     return response
 
 
-def _login(visit: Visit, following: str, problem: str = "", status: int = 200) -> Response:
-    is_first = not visit.access.accounts()
+def _refused(change: Change, problem: str, status: int) -> Response:
+    following, resume, kept = (change.form.get(one, "") for one in ("next", "resume", "kept"))
+    return _login(change, following, problem, status, resume=resume, kept=kept)
+
+
+def _login(
+    visit: Visit,
+    following: str,
+    problem: str = "",
+    status: int = 200,
+    *,
+    resume: str = "",
+    kept: str = "",
+) -> Response:
     name = visit.form.get("name", "") if isinstance(visit, Change) else ""
-    values = {"following": following, "problem": problem, "is_first": is_first, "name": name}
-    return visit.render("login.html", status, **values)
+    values = {"following": following, "problem": problem, "name": name, "resume": resume}
+    is_first = not visit.access.accounts()
+    return visit.render("login.html", status, is_first=is_first, kept=kept, **values)
+
+
+def _resumed(change: Change, account: Account) -> Response:
+    """Signed in again: the form as it was, to be sent once more."""
+    try:
+        kept = msgspec.json.decode(change.form.get("kept", ""), type=dict[str, str])
+    except msgspec.DecodeError:
+        kept = {}
+    secret = change.access_store.sign_in(account, change.request.headers.get("user-agent", ""))
+    path, csrf = _local(change.form["resume"]), csrf_of(secret)
+    response = change.render("resumed.html", path=path, kept=kept, csrf=csrf)
+    change.keep_session(response, secret)
+    return response
 
 
 def _setup(
@@ -91,8 +127,15 @@ def _setup(
     link = _link(visit, code)
     if link is None:
         return visit.render("setup_gone.html", 410)
-    values = {"code": code, "link": link, "name": name, "problems": Problems(problems or {})}
-    return visit.render("setup.html", status, **values)
+    return visit.render(
+        "setup.html",
+        status,
+        code=code,
+        link=link,
+        name=name,
+        problems=Problems(problems or {}),
+        is_first=not visit.access.accounts(),
+    )
 
 
 def _link(visit: Visit, code: str) -> Link | None:

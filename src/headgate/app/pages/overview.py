@@ -46,6 +46,7 @@ def overview(visit: Visit) -> Response:
         now_ms=now_ms,
         branches=_branches(workspace, found),
         refusals=_refusals(found),
+        names={one.slug: one.name for one in workspace.destinations},
         troubled=[one for one in found.destinations if one.state in TROUBLED],
     )
 
