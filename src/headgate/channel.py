@@ -27,6 +27,10 @@ class Retired(msgspec.Struct, tag=True, array_like=True):
     first_seq: int
 
 
+class Crowded(msgspec.Struct, tag=True, array_like=True):
+    """Gateway to Engage: the log runs out of room, as long as messages are needed that are read already."""
+
+
 Subject = Literal["workspace", "privacy", "replays", "engage"]
 
 
@@ -55,7 +59,7 @@ class SettledTo(msgspec.Struct, tag=True, array_like=True):
 
 
 class Scrubbed(msgspec.Struct, tag=True, array_like=True):
-    """Worker to gateway: users who are to be forgotten are in no record of delivery any more."""
+    """To the gateway: users who are to be forgotten are in no record of delivery any more, or of Engage."""
 
 
 class ReadTo(msgspec.Struct, tag=True, array_like=True):
@@ -85,7 +89,17 @@ class Taken(msgspec.Struct, tag=True, array_like=True):
 
 
 Message = (
-    Appended | Retired | Look | Looked | Ready | SettledTo | Scrubbed | ReadTo | Emitted | Taken
+    Appended
+    | Retired
+    | Crowded
+    | Look
+    | Looked
+    | Ready
+    | SettledTo
+    | Scrubbed
+    | ReadTo
+    | Emitted
+    | Taken
 )
 
 _decode = msgspec.msgpack.Decoder(Message).decode

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import msgspec
@@ -22,6 +22,7 @@ import uvloop
 
 from headgate.channel import (
     Appended,
+    Crowded,
     Emitted,
     Message,
     ReadTo,
@@ -33,6 +34,7 @@ from headgate.clock import SystemClock
 from headgate.control import Check, ControlServer, Import, Poke, Reply, Use, answers
 from headgate.delivery.reader import seen_to
 from headgate.destinations.catalog import CATALOG
+from headgate.engage.reader import seen_to as engage_seen_to
 from headgate.eventlog.group_commit import GroupCommit
 from headgate.eventlog.refused import RefusedRing
 from headgate.eventlog.segments import NewerLog
@@ -45,7 +47,14 @@ from headgate.gateway.emitted import take
 from headgate.keeper import Keeper, Program, Standby
 from headgate.locks import Lock, Locked, hold, is_held
 from headgate.spec.limits import REQUEST_DEADLINE_S
-from headgate.stores import DELIVERY, UnusableDirectory, check_readable, check_versions
+from headgate.stores import (
+    DELIVERY,
+    ENGAGE,
+    UnusableDirectory,
+    check_readable,
+    check_versions,
+    trouble_of_engage,
+)
 from headgate.upkeep import Upkeep
 from headgate.workspace.diff import as_text, changes
 from headgate.workspace.document import checked
@@ -180,7 +189,7 @@ class _Gateway:
         self._engage = Keeper(engage, self._heard_of_engage)
         self._engaging = Standby(self._engage)
         self._engage_read_to = 0
-        self._taking: set[asyncio.Task[None]] = set()
+        self._working: set[asyncio.Task[None]] = set()
         self._settled_to = 0
 
     async def run(self, started: Callable[[str, str], None]) -> int:
@@ -203,7 +212,7 @@ class _Gateway:
         self._privacy = SqlitePrivacyStore(data_dir / "workspace.db", clock)
         self._suppressed = SuppressedUsers(self._privacy)
         self._suppressed.read()
-        self._log = sqlite_log(data_dir / "log", clock, seen_to(data_dir / DELIVERY))
+        self._log = sqlite_log(data_dir / "log", clock, self._seen_to())
         if lost := self._log.lost():
             log.warning(
                 "messages %s of the log are missing or damaged; see headgate audit",
@@ -214,15 +223,17 @@ class _Gateway:
         refused = RefusedRing(data_dir / "refused.db")
         commits = self._commits = GroupCommit(self._log, refused, self._appended)
         self._upkeep = Upkeep(
-            data_dir / "log",
+            data_dir,
             event_log=self._log,
             commits=commits,
             privacy=self._privacy,
             clock=clock,
             retention=lambda: self._now[1].retention,
             settled_to=self._done_with_to,
+            crowded=lambda: self._engage.send(Crowded()),
             retired=lambda first_seq: self._worker.send(Retired(first_seq)),
             erased=lambda: self._worker.look("privacy"),
+            engage_forgets=self._engage_forgets,
         )
         doors = Doors(
             commits, lambda: self._now, clock, self._suppressed, elsewhere=Cdn(lambda: self._now)
@@ -237,6 +248,8 @@ class _Gateway:
                 data_dir,
             )
         keeper = loop.create_task(self._worker.run(self._stopping), name="keep the worker running")
+        if trouble := trouble_of_engage(data_dir):
+            log.error("%s", trouble)
         self._engaging.want(self._now[1].engage.configured)
         upkeep = loop.create_task(self._upkeep.run(), name="upkeep")
 
@@ -275,23 +288,42 @@ class _Gateway:
         if isinstance(message, ReadTo):
             self._engage_read_to = message.seq
             self._upkeep.settled()
+        elif isinstance(message, Scrubbed):
+            self._upkeep.wake()
         elif isinstance(message, Emitted):
-            task = asyncio.get_running_loop().create_task(self._take(message))
-            self._taking.add(task)
-            task.add_done_callback(self._taking.discard)
+            self._aside(self._take(message))
+
+    def _aside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
 
     async def _take(self, emitted: Emitted) -> None:
         version = self._now[0]
         taken = await take(
-            emitted, commits=self._commits, clock=self._clock, workspace_version=version
+            emitted,
+            self._leaving_engage(),
+            commits=self._commits,
+            clock=self._clock,
+            workspace_version=version,
         )
         self._engage.send(taken)
+
+    def _leaving_engage(self) -> set[str]:
+        """Users who are to be forgotten, and whom Engage may not have forgotten yet."""
+        open_ones = self._privacy.deletions_in_engage()
+        return {one.user_id for one in open_ones if one.engage_erased_at_ms is None}
 
     def _done_with_to(self) -> int:
         """The last message that nobody needs any more."""
         if not self._now[1].engage.configured:
             return self._settled_to
         return min(self._settled_to, self._engage_read_to)
+
+    def _seen_to(self) -> int:
+        """The highest number that anybody beside the log has seen."""
+        data_dir = self._options.data_dir
+        return max(seen_to(data_dir / DELIVERY), engage_seen_to(data_dir / ENGAGE))
 
     def _newest(self) -> tuple[int, Workspace]:
         ready = self._versions.newest()
@@ -348,7 +380,15 @@ class _Gateway:
             await asyncio.to_thread(self._privacy.take_up, self._log.last_seq())
         except WorkspaceError as error:
             return Reply(str(error))
-        return Reply(await self._worker.look("privacy") or await self._engaging.look("privacy"))
+        self._aside(self._engage_forgets())
+        return Reply(await self._worker.look("privacy"))
+
+    async def _engage_forgets(self) -> None:
+        """Nobody waits for Engage here: until it has forgotten a user, nothing that it says of them is taken in."""
+        if trouble := await self._engaging.look("privacy"):
+            log.warning(
+                "Engage has not forgotten deleted users yet, it is asked again: %s", trouble
+            )
 
 
 def _say_started(public: str, private: str) -> None:

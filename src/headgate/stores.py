@@ -13,6 +13,7 @@ from pathlib import Path
 from headgate.queries import connect_read_only, load_migrations, schema_version
 
 DELIVERY = "delivery/delivery.db"
+ENGAGE = "engage/engage.db"
 LOG = "log"
 WITNESS = "log/witness"
 REFUSED = "refused.db"
@@ -21,11 +22,15 @@ REPLAYS = "replays"
 RESTORING = ".restoring"  # what a restore has not put in place yet
 
 _REFUSED_VERSION = 0
+_NEEDED = (DELIVERY, REFUSED)  # Engage is not: delivery goes on without it
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _WITHOUT = {
     DELIVERY: "the outcomes, dead letters and replays on record are lost then, and every message that"
     " is still in the log is delivered again, under the same idempotency key",
     REFUSED: "what is counted and kept of refused messages is lost then, and nothing else",
+    ENGAGE: "people, audiences and traits are made anew from the log as far as it reaches then, and"
+    " destinations are told again of everybody; until then the server delivers without Engage, and"
+    " keeps everything in the log that Engage has not read",
 }
 
 
@@ -61,22 +66,30 @@ class DamagedStore(UnusableDirectory):
 
     def __init__(self, data_dir: Path, name: str, why: str) -> None:
         path = data_dir / name
+        away = f"{path.name} away, with {path.name}-wal and {path.name}-shm if they are there"
+        if name == ENGAGE:
+            away = f"{path.parent} away, history included, which is of no use without it"
         super().__init__(
             f"{path} is damaged and cannot be read ({why}): restore a backup, or stop the server and"
-            f" move {path.name} away, with {path.name}-wal and {path.name}-shm if they are there;"
-            f" {_WITHOUT[name]}"
+            f" move {away}; {_WITHOUT[name]}"
         )
 
 
 def check_readable(data_dir: Path, *, thoroughly: bool = False) -> None:
     """Raises DamagedStore when SQLite cannot make sense of the recorded outcomes or refusals.
 
-    A glance at each, however large it is. `thoroughly` reads every page: for when damage was come upon
-    deeper inside, and the store that has it is to be named.
+    A glance at each, however large it is. `thoroughly` reads every page, and what Engage knows as well: for
+    when damage was come upon deeper inside, and the store that has it is to be named.
     """
-    for name in _WITHOUT:
+    for name in _WITHOUT if thoroughly else _NEEDED:
         if why := _damage(data_dir / name, thoroughly=thoroughly):
             raise DamagedStore(data_dir, name, why)
+
+
+def trouble_of_engage(data_dir: Path) -> str:
+    """What to say when Engage's store is damaged, at a glance; "" when it is not. It stops nothing else."""
+    why = _damage(data_dir / ENGAGE, thoroughly=False)
+    return str(DamagedStore(data_dir, ENGAGE, why)) if why else ""
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -103,6 +116,7 @@ def check_versions(data_dir: Path) -> None:
 def _databases(data_dir: Path) -> Iterator[tuple[Path, int]]:
     yield data_dir / WORKSPACE, len(load_migrations("headgate.workspace"))
     yield data_dir / DELIVERY, len(load_migrations("headgate.delivery"))
+    yield data_dir / ENGAGE, len(load_migrations("headgate.engage"))
     yield data_dir / REFUSED, _REFUSED_VERSION
 
 

@@ -1,5 +1,8 @@
 """What the gateway does to the log besides appending: seals what is closed, forgets users, retires what is old.
 
+What Engage knows of users who are to be forgotten is erased from here, too, as far as no process of Engage
+does it.
+
 Between the log's writer, whose thread it asks to close a segment, and short-lived children that rewrite
 files, so that the doors never feel it. It goes to work when there is something to do, and every ten
 minutes for what only time brings about.
@@ -10,7 +13,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from headgate.clock import Clock
@@ -18,6 +21,7 @@ from headgate.eventlog.group_commit import GroupCommit
 from headgate.eventlog.interface import EventLog, LogFull
 from headgate.eventlog.retention import retire
 from headgate.eventlog.sealing import unsealed
+from headgate.stores import LOG
 from headgate.workspace.errors import WorkspaceError
 from headgate.workspace.model import Retention
 from headgate.workspace.privacy import PrivacyStore
@@ -32,13 +36,14 @@ log = logging.getLogger("headgate.eventlog")
 class Upkeep:
     """Keeps the log small, and forgets whom it has to.
 
-    `settled_to` says what may go. `retired` is told where the log begins after something went, `erased`
-    that users were forgotten.
+    `settled_to` says what may go. `crowded` is told when that should become more, `retired` where the log
+    begins after something went, `erased` that users were forgotten; `engage_forgets` asks Engage's process
+    to forget them, if there is one.
     """
 
     def __init__(
         self,
-        directory: Path,
+        data_dir: Path,
         *,
         event_log: EventLog,
         commits: GroupCommit,
@@ -46,18 +51,23 @@ class Upkeep:
         clock: Clock,
         retention: Callable[[], Retention],
         settled_to: Callable[[], int],
+        crowded: Callable[[], None],
         retired: Callable[[int], None],
         erased: Callable[[], Awaitable[object]],
+        engage_forgets: Callable[[], Awaitable[None]],
     ) -> None:
-        self._directory = directory
+        self._data_dir = data_dir
+        self._directory = data_dir / LOG
         self._log = event_log
         self._commits = commits
         self._privacy = privacy
         self._clock = clock
         self._retention = retention
         self._settled_to = settled_to
+        self._crowded = crowded
         self._retired = retired
         self._erased = erased
+        self._engage_forgets = engage_forgets
         self._wake = asyncio.Event()
         self._open_first_seq = 0
 
@@ -95,6 +105,7 @@ class Upkeep:
             await self._child("sealing", b"")
         await self._retire()
         await self._commits.limit(self._retention().max_bytes)
+        await self._forget_in_engage()
 
     async def _forget(self) -> None:
         """Erases from the log, and from what was refused, whom delivery has forgotten already."""
@@ -108,9 +119,20 @@ class Upkeep:
         self._privacy.log_erased([one.id for one in due])
         await self._erased()
 
+    async def _forget_in_engage(self) -> None:
+        """Last: when Engage's files cannot be written, everything else goes on all the same."""
+        due = [one for one in self._privacy.deletions_in_engage() if one.cutoff_seq is not None]
+        if any(one.engage_erased_at_ms is None for one in due):
+            await self._engage_forgets()
+        if due:
+            await _run("headgate.engage.forgetting", str(self._data_dir))
+
     async def _make_room(self) -> None:
         """Closes the segment that is written when the log is crowded, so that its messages can go, too."""
-        if self._is_crowded() and self._settled_to() >= self._log.open_first_seq():
+        if not self._is_crowded():
+            return
+        self._crowded()
+        if self._settled_to() >= self._log.open_first_seq():
             await self._commits.roll()
 
     def _is_crowded(self) -> bool:
@@ -132,18 +154,21 @@ class Upkeep:
 
     async def _child(self, module: str, stdin: bytes) -> None:
         """Runs one of the modules that rewrite closed segments; the open one is left alone."""
-        arguments: Sequence[str] = (
-            *(sys.executable, "-m", f"headgate.eventlog.{module}"),
-            *(str(self._directory), str(self._log.open_first_seq())),
-        )
-        process = await asyncio.create_subprocess_exec(
-            *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
-        )
-        try:
-            await process.communicate(stdin)
-        except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
-            raise
-        if process.returncode:
-            raise OSError(f"headgate.eventlog.{module} ended with status {process.returncode}")
+        arguments = str(self._directory), str(self._log.open_first_seq())
+        await _run(f"headgate.eventlog.{module}", *arguments, stdin=stdin)
+
+
+async def _run(module: str, *arguments: str, stdin: bytes = b"") -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await process.communicate(stdin)
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode:
+        raise OSError(f"{module} ended with status {process.returncode}")

@@ -51,7 +51,7 @@ def test_nobody_is_suppressed_or_deleted_at_first(store: PrivacyStore) -> None:
     assert store.suppression_change() == 0
     assert store.suppressions() == []
     assert store.suppression_changes("ann") == []
-    assert store.deletions() == store.open_deletions() == []
+    assert store.deletions() == store.open_deletions() == store.deletions_in_engage() == []
     assert store.remote_deletions() == store.open_remote_deletions() == []
 
 
@@ -110,6 +110,26 @@ def test_a_deletion_is_followed_to_its_end(store: PrivacyStore, clock: ManualClo
             log_erased_at_ms=NOW_MS + 2_000,
         )
     ]
+
+
+def test_engage_is_followed_beside_delivery_and_log(
+    store: PrivacyStore, clock: ManualClock
+) -> None:
+    """What it knows first, then its history; each is marked once, whatever the log has come to."""
+    asked = store.delete("ann", actor="root")
+    store.history_erased([1])
+    store.log_erased([1])
+    assert store.open_deletions() == []
+    left = replace(asked, log_erased_at_ms=NOW_MS)
+    assert store.deletions_in_engage() == [left]
+    store.engage_erased([1, 7])
+    clock.advance(1)
+    store.engage_erased([1])
+    known_by_history = replace(left, engage_erased_at_ms=NOW_MS)
+    assert store.deletions_in_engage() == [known_by_history]
+    store.history_erased([1])
+    assert store.deletions_in_engage() == []
+    assert store.deletions() == [replace(known_by_history, history_erased_at_ms=NOW_MS + 1_000)]
 
 
 def test_a_deletion_taken_up_keeps_its_messages(store: PrivacyStore) -> None:
@@ -276,6 +296,18 @@ class TwinsAgree(RuleBasedStateMachine):
         for store in self.stores:
             store.log_erased(ids)
 
+    @rule(ids=st.sets(numbers))
+    def erase_engage(self, ids: set[int]) -> None:
+        """Engage has forgotten some."""
+        for store in self.stores:
+            store.engage_erased(ids)
+
+    @rule(ids=st.sets(numbers))
+    def erase_history(self, ids: set[int]) -> None:
+        """Its history has forgotten some."""
+        for store in self.stores:
+            store.history_erased(ids)
+
     @invariant()
     def both_tell_the_same(self) -> None:
         """Whatever is asked."""
@@ -286,6 +318,7 @@ class TwinsAgree(RuleBasedStateMachine):
         assert memory.suppression_changes("ann") == sqlite.suppression_changes("ann")
         assert memory.deletions() == sqlite.deletions()
         assert memory.open_deletions() == sqlite.open_deletions()
+        assert memory.deletions_in_engage() == sqlite.deletions_in_engage()
         assert memory.remote_deletions() == sqlite.remote_deletions()
         assert memory.open_remote_deletions() == sqlite.open_remote_deletions()
 

@@ -174,27 +174,30 @@ def test_a_deletion_says_how_many_messages_it_concerns(
 def test_deletions_are_listed_with_how_far_they_are(stored: Path) -> None:
     """Here and at every account that was asked."""
     store = SqlitePrivacyStore(stored / "workspace.db", ManualClock(NOW_MS))
-    for user in ("ann", "bob", "cid", "dan"):
+    for user in ("ann", "bob", "cid", "dan", "eve"):
         store.delete(user, actor="root")
-        if user != "dan":
+        if user == "cid":
             store.take_up(17)
-    store.facts_erased([1, 2], [])
-    store.log_erased([1])
+    store.facts_erased([1, 2, 5], [])
+    store.log_erased([1, 5])
+    store.engage_erased([1])
+    store.history_erased([1])
     failed = RemoteDeletion(
         *(1, "ann", "https://heap 1", RemoteState.FAILED, NOW_MS), answer="answered 401: no"
     )
     store.record_remote([failed])
     store.close()
     lines = call("delete", "--list", "--data-dir", stored).stdout.splitlines()
-    assert [line.rpartition("root  ")[2] for line in lines[1:5]] == [
+    assert [line.rpartition("root  ")[2] for line in lines[1:6]] == [
         "erased",
         "erased from deliveries, the log follows",
         "withheld, erasing begins",
         "waits for a server",
+        "erased, Engage follows",
     ]
     assert lines[-1].split("  ")[-1] == "answered 401: no"
     listed = json_of(call("delete", "--list", "--data-dir", stored, "--json"))["deletions"]
-    assert [one["user"] for one in listed] == ["ann", "bob", "cid", "dan"]
+    assert [one["user"] for one in listed] == ["ann", "bob", "cid", "dan", "eve"]
     moment = "2023-11-14T22:13:20.000Z"
     assert listed[0] == {
         "deletion": 1,
@@ -204,6 +207,7 @@ def test_deletions_are_listed_with_how_far_they_are(stored: Path) -> None:
         "messagesUpTo": 17,
         "deliveriesErasedAt": moment,
         "logErasedAt": moment,
+        "engageErasedAt": moment,
         "accounts": [
             {
                 "account": "https://heap 1",

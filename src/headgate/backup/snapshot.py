@@ -10,6 +10,11 @@ whoever seals, retires or rewrites it meanwhile: the name goes, the file stays a
   the facts name is in one of them, or was retired before.
 - The open segment may grow until it is its turn. Its newest messages have no facts then and look pending,
   which they were. Messages in a segment that is begun later are not in the backup.
+- Engage's store is that of one moment as well, before the segments are listed: the log holds everything that
+  it has read. While it is fixed and the parts of its history are opened, nobody writes history (`writing`),
+  so these hold no message that the store does not know of, and all that it does not remember any more. What
+  is asked of Engage is read before: it is in there, or recorded in the store, or both. So are the files of
+  backfills, which the store is at some way into.
 - The witness is read before the segments are listed, so it names a block that is in one of them, unless
   the log had lost its end: then the backup tells of that loss as well.
 - The mark of retention stays what it is until the segments are open: what it does not cover is in the
@@ -26,19 +31,25 @@ import resource
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from headgate.backup.archive import BackupError
+from headgate.engage.history.parts import history_directory, parts_in, writing
+from headgate.engage.requests import Requests
 from headgate.eventlog.retired import mark_path
 from headgate.eventlog.rewriting import alone_in
 from headgate.eventlog.segments import is_unreadable, segment_paths
+from headgate.locks import Locked
 from headgate.queries import connect_read_only, load_queries
-from headgate.stores import DELIVERY, LOG, REFUSED, WITNESS, WORKSPACE
+from headgate.stores import DELIVERY, ENGAGE, LOG, REFUSED, WITNESS, WORKSPACE
 
 MESSAGES = "messages"
 OUTCOMES = "outcomes"
+
+_HISTORY_TIMEOUT_S = 60.0
 
 _SQL = load_queries("headgate.backup")
 
@@ -118,14 +129,29 @@ Part = Database | PlainFile
 def snapshot(data_dir: Path) -> Iterator[list[Part]]:
     """The parts of a data directory in the order in which they have to be copied.
 
-    Waits until nobody rewrites segments of its log.
+    Waits until nobody rewrites segments of its log, or writes Engage's history; BackupError when the
+    latter takes longer than a minute.
     """
     _allow_many_files()
     log = data_dir / LOG
     with ExitStack() as opened:
-        with alone_in(log) if log.exists() else nullcontext():
+        with _nobody_writing_history(data_dir), alone_in(log) if log.exists() else nullcontext():
             parts = [opened.enter_context(closing(part)) for part in _parts(data_dir)]
         yield parts
+
+
+@contextmanager
+def _nobody_writing_history(data_dir: Path) -> Iterator[None]:
+    history = history_directory(data_dir)
+    if not history.exists():
+        yield
+        return
+    with ExitStack() as held:
+        try:
+            held.enter_context(writing(history, _HISTORY_TIMEOUT_S))
+        except Locked:
+            raise BackupError("Engage's history is being written: try again") from None
+        yield
 
 
 def _parts(data_dir: Path) -> Iterator[Part]:
@@ -136,6 +162,7 @@ def _parts(data_dir: Path) -> Iterator[Part]:
         yield facts
         if isinstance(facts, Database):
             facts.fix()
+    yield from _parts_of_engage(data_dir)
     for path in (data_dir / WITNESS, mark_path(log)):
         if path.exists():
             yield PlainFile(_name(data_dir, path), BytesIO(path.read_bytes()))
@@ -146,6 +173,21 @@ def _parts(data_dir: Path) -> Iterator[Part]:
     for name in (REFUSED, WORKSPACE):
         if (data_dir / name).exists():
             yield _database(data_dir, data_dir / name)
+
+
+def _parts_of_engage(data_dir: Path) -> Iterator[Part]:
+    for path, key in Requests(data_dir).waiting().items():
+        yield PlainFile(_name(data_dir, path), BytesIO(key.encode()))
+    for path in sorted((data_dir / ENGAGE).parent.glob("backfill-*.jsonl")):
+        with suppress(FileNotFoundError):  # the last of it has just been read
+            yield PlainFile(_name(data_dir, path), path.open("rb"))
+    if (data_dir / ENGAGE).exists():
+        store = _database(data_dir, data_dir / ENGAGE)
+        yield store
+        if isinstance(store, Database):
+            store.fix()
+    for part in parts_in(history_directory(data_dir)):
+        yield PlainFile(_name(data_dir, part.path), part.path.open("rb"))
 
 
 def _database(data_dir: Path, path: Path, counts: str = "") -> Part:

@@ -297,6 +297,7 @@ def _deletion_object(one: "Deletion", asked: "list[RemoteDeletion]") -> dict[str
         "messagesUpTo": one.cutoff_seq,
         "deliveriesErasedAt": _iso_if(one.facts_erased_at_ms),
         "logErasedAt": _iso_if(one.log_erased_at_ms),
+        "engageErasedAt": _iso_if(one.history_erased_at_ms),
         "accounts": [
             {
                 "account": each.scope,
@@ -330,7 +331,7 @@ def _deletion_lines(
 
 def _here(one: "Deletion") -> str:
     if one.log_erased_at_ms is not None:
-        return "erased"
+        return "erased" if one.history_erased_at_ms is not None else "erased, Engage follows"
     if one.facts_erased_at_ms is not None:
         return "erased from deliveries, the log follows"
     if one.cutoff_seq is not None:

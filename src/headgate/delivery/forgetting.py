@@ -17,9 +17,9 @@ from typing import Protocol
 from headgate.clock import Clock
 from headgate.delivery.erasing import Without
 from headgate.delivery.remote_deletion import RemoteDeletions
-from headgate.delivery.withheld import Withheld, cutoffs_of
+from headgate.delivery.withheld import Withheld
 from headgate.destinations.interface import Destination as Kind
-from headgate.workspace.privacy import PrivacyStore
+from headgate.workspace.privacy import PrivacyStore, cutoffs_of
 
 _AGAIN_AFTER_ERROR_S = 60.0
 
@@ -59,7 +59,7 @@ class Forgetting:
         delivery: Forgetful,
         remote: RemoteDeletions,
         clock: Clock,
-        facts_erased: Callable[[], None],
+        facts_erased: Callable[[], object],
     ) -> None:
         self._privacy = privacy
         self._withheld = withheld

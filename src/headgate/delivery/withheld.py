@@ -4,9 +4,7 @@ The doors refuse what suppressed users send; this is about what was accepted bef
 itself has forgotten say so by themselves.
 """
 
-from collections.abc import Iterable
-
-from headgate.workspace.privacy import Deletion, PrivacyReader
+from headgate.workspace.privacy import Deletion, PrivacyReader, cutoffs_of
 from headgate.workspace.suppressed import SuppressedUsers
 
 
@@ -40,12 +38,3 @@ class Withheld:
         before, self._cutoffs = self._cutoffs, cutoffs_of(deletions)
         self.deletions = deletions
         return before != self._cutoffs or not self._suppressed.users <= suppressed
-
-
-def cutoffs_of(deletions: Iterable[Deletion]) -> dict[str, int]:
-    """Up to where the messages of each user are erased; a deletion counts once it was taken up."""
-    cutoffs: dict[str, int] = {}
-    for one in deletions:
-        if one.cutoff_seq is not None:
-            cutoffs[one.user_id] = max(one.cutoff_seq, cutoffs.get(one.user_id, 0))
-    return cutoffs

@@ -18,6 +18,7 @@ from headgate.engage.store import EngageStore
 _MESSAGES = 50_000
 _EVERY_S = 3_600.0
 _AFTER_FAILURE_S = 60.0
+_AT_MOST_EVERY_S = 5.0
 
 log = logging.getLogger("headgate.engage")
 
@@ -50,6 +51,11 @@ class Archivist:
         if read_to - self.needed_above() >= _MESSAGES:
             self._many.set()
 
+    def hurry(self) -> None:
+        """Archives what there is: the log needs the room."""
+        if self.needed_above() < self._read_to:
+            self._many.set()
+
     def needed_above(self) -> int:
         """The number above which messages of the log are still needed."""
         waiting = self._store.assigned(0, 1)
@@ -64,6 +70,7 @@ class Archivist:
             self._many.clear()
             if not await self._archive():
                 await self._clock.wait(asyncio.Event(), _AFTER_FAILURE_S)
+            await self._clock.wait(asyncio.Event(), _AT_MOST_EVERY_S)
             if self.needed_above() < self._read_to:
                 self.read(self._read_to)
 

@@ -87,10 +87,11 @@ class Engine:
         if read_to == self._read_to:
             return False
         step = self._begin()
-        messages = [self._observed(entry) for block in blocks for entry in block.entries()]
+        entries = (entry for block in blocks for entry in block.entries())
+        messages = [self._observed(entry) for entry in entries if entry.seq > self._read_to]
         self._directory.prefetch([one for one in messages if one is not None])
         owners = [self._take(step, one) for one in messages]
-        self._commit(step, read_to, _assigned(blocks, owners))
+        self._commit(step, read_to, _assigned(blocks, self._read_to, owners))
         return True
 
     def let_time_pass(self) -> bool:
@@ -198,7 +199,10 @@ class Engine:
         self._is_in_doubt = False
 
     def _waiting(self) -> tuple[list[Block], int]:
-        """Whole blocks, and the number up to which the log is read with them; damaged ones are passed over."""
+        """Whole blocks, and the number up to which the log is read with them; damaged ones are passed over.
+
+        The first may begin with messages that were read: blocks are made larger when a segment is sealed.
+        """
         blocks: list[Block] = []
         n, read_to = 0, self._read_to
         try:
@@ -227,7 +231,8 @@ class Engine:
         return observe(message, entry.seq, source, self._plan.rules, self._violations)
 
 
-def _assigned(blocks: list[Block], owners: list[int]) -> list[Assigned]:
-    """The owners of the blocks' messages, block by block."""
+def _assigned(blocks: list[Block], after_seq: int, owners: list[int]) -> list[Assigned]:
+    """The owners of the blocks' messages above a number, block by block."""
     remaining = iter(owners)
-    return [assigned(block.first_seq, list(islice(remaining, block.n))) for block in blocks]
+    spans = ((max(block.first_seq, after_seq + 1), block.last_seq) for block in blocks)
+    return [assigned(first, list(islice(remaining, last + 1 - first))) for first, last in spans]

@@ -31,6 +31,8 @@ class Handover:
         self._filled = asyncio.Event()
         self._answered = asyncio.Event()
         self._answer: Taken | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._number = 0
 
     def filled(self) -> None:
@@ -42,6 +44,11 @@ class Handover:
         if taken.number == self._number:
             self._answer = taken
             self._answered.set()
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Returns once the gateway has answered whatever was on its way to it."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -69,6 +76,7 @@ class Handover:
         if not is_sent:
             await self._clock.wait(asyncio.Event(), _CROWDED_S)
             return True
+        self._idle.clear()
         await self._clock.wait(self._answered, _ANSWER_WITHIN_S)
         if trouble := self._trouble():
             log.warning("identify messages are not in the log yet, tried again: %s", trouble)

@@ -54,7 +54,7 @@ def computation_id(key: str, *, is_audience: bool, created_at_ms: int) -> str:
 def identify(
     profile: Profile, user_id: str, told: Told, value: Any, *, nth: int, at_ms: int
 ) -> Identify:
-    """The message that tells `value`; `nth` counts what this destination was told of it for this user, from 1."""
+    """The message that tells `value`; `nth` counts what this destination was told of it for this user."""
     message_id = "personas_" + _id_of(told.computation_id, told.destination, user_id, str(nth))
     traits = {told.key: _bounded(value)}
     if email := _email_of(profile):

@@ -20,11 +20,13 @@ import uvloop
 from headgate.channel import (
     Appended,
     Channel,
+    Crowded,
     Look,
     Looked,
     Message,
     ReadTo,
     Ready,
+    Scrubbed,
     Taken,
 )
 from headgate.clock import Clock, SystemClock
@@ -32,16 +34,22 @@ from headgate.destinations.catalog import CATALOG
 from headgate.engage.archivist import Archivist
 from headgate.engage.backfiller import Backfiller
 from headgate.engage.engine import Engine
+from headgate.engage.forgetting import forget
 from headgate.engage.handover import Handover
+from headgate.engage.history.parts import history_directory, parts_in
 from headgate.engage.plan import Plan
 from headgate.engage.planning import Planning
 from headgate.engage.reader import OtherStore
 from headgate.engage.requests import Requests
+from headgate.engage.resuming import take_off
 from headgate.engage.store import EngageStore
+from headgate.engage.withheld import WithheldLog
 from headgate.eventlog.segments import NewerLog
 from headgate.eventlog.sqlite import sqlite_reader
 from headgate.locks import Locked, hold
 from headgate.workspace.errors import WorkspaceError
+from headgate.workspace.privacy import cutoffs_of
+from headgate.workspace.sqlite_privacy import SqlitePrivacyStore
 from headgate.workspace.sqlite_store import SqliteWorkspaceReader
 from headgate.workspace.versions import Versions
 
@@ -65,9 +73,27 @@ def compute(data_dir: Path, line: socket.socket) -> None:
     with lock:
         try:
             uvloop.run(_Engage(data_dir, SystemClock()).run(line))
-        except (OtherStore, NewerLog, WorkspaceError, sqlite3.Error) as error:
+        except sqlite3.Error as error:
+            log.error("%s; Engage cannot go on; see headgate engage list", error)
+            raise SystemExit(1) from None
+        except (StoreMissing, OtherStore, NewerLog, WorkspaceError) as error:
             log.error("%s; Engage cannot start", error)
             raise SystemExit(1) from None
+
+
+class StoreMissing(Exception):
+    """There is history, and no store that says whose."""
+
+
+def _store(data_dir: Path) -> EngageStore:
+    """The store, which is made where there is none; history without it is of people that nobody knows."""
+    path, history = data_dir / ENGAGE, history_directory(data_dir)
+    if not path.exists() and parts_in(history):
+        raise StoreMissing(
+            f"{path} is missing, and {history} is of no use without it: restore a backup, or move"
+            f" {path.parent} away, and everything is made anew from the log as far as it reaches"
+        )
+    return EngageStore(path)
 
 
 class _Engage:
@@ -77,6 +103,8 @@ class _Engage:
         self._over = asyncio.Event()
         self._wake = asyncio.Event()
         self._read_to = 0
+        self._beside: set[asyncio.Task[None]] = set()
+        self._forgotten: set[int] = set()
 
     async def run(self, line: socket.socket) -> None:
         workspace = SqliteWorkspaceReader(self._data_dir / "workspace.db")
@@ -85,10 +113,13 @@ class _Engage:
             catalog={kind: destination.settings for kind, destination in CATALOG.items()},
             environment=os.environ,
         )
-        event_log = sqlite_reader(self._data_dir / "log")
-        self._store = EngageStore(self._data_dir / ENGAGE)
-        self._engine = Engine(event_log=event_log, store=self._store, clock=self._clock)
-        self._planning = Planning(self._store, CATALOG, self._clock, event_log.last_seq)
+        self._privacy = SqlitePrivacyStore(self._data_dir / "workspace.db", self._clock)
+        self._log = WithheldLog(sqlite_reader(self._data_dir / "log"))
+        self._store = _store(self._data_dir)
+        self._privacy.engage_erased(self._forget())
+        take_off(self._store, self._log)
+        self._engine = Engine(event_log=self._log, store=self._store, clock=self._clock)
+        self._planning = Planning(self._store, CATALOG, self._clock, self._log.last_seq)
         self._backfiller = Backfiller(
             self._data_dir, self._store, self._engine, self._clock, self._wake.set
         )
@@ -98,6 +129,7 @@ class _Engage:
         self._channel = Channel(line, self._received, self._hung_up)
         self._handover = Handover(self._store, self._channel, self._clock)
         self._channel.send(Ready())
+        self._channel.send(Scrubbed())
         self._archivist = Archivist(self._data_dir, self._store, self._clock, self._tell_read_to)
         loop = asyncio.get_running_loop()
         beside = [
@@ -107,11 +139,12 @@ class _Engage:
         while not self._over.is_set():
             self._wake.clear()
             await self._clock.wait(self._wake, await self._work())
-        for task in beside:
+        for task in (*beside, *self._beside):
             task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        await asyncio.gather(*beside, *self._beside, return_exceptions=True)
         self._store.close()
-        event_log.close()
+        self._log.close()
+        self._privacy.close()
         workspace.close()
 
     async def _work(self) -> float | None:
@@ -119,6 +152,8 @@ class _Engage:
         try:
             worked = self._step()
         except sqlite3.Error as error:
+            if type(error) is sqlite3.DatabaseError:  # the file is not as it was written
+                raise
             log.error("Engage cannot go on, and tries again: %s", error)
             return _TROUBLE_PAUSE_S
         due_at_ms = self._engine.due_at_ms()
@@ -157,6 +192,8 @@ class _Engage:
             self._wake.set()
         elif isinstance(message, Taken):
             self._handover.answered(message)
+        elif isinstance(message, Crowded):
+            self._archivist.hurry()
         elif isinstance(message, Look):
             self._channel.send(Looked(message.number, self._look(message)))
             self._wake.set()
@@ -168,6 +205,8 @@ class _Engage:
                 self._use_workspace()
             elif asked.at == "engage":
                 self._take_up_requests()
+            elif asked.at == "privacy":
+                self._forget_beside()
         except (WorkspaceError, sqlite3.Error) as error:
             return str(error)
         return ""
@@ -186,6 +225,27 @@ class _Engage:
         self._plan = plan
         self._engine.use(plan)
         self._backfiller.look()
+
+    def _forget(self) -> list[int]:
+        """Withholds what deleted users have said, then forgets them; the deletions that are to be recorded."""
+        self._log.withhold(cutoffs_of(self._privacy.open_deletions()))
+        forgotten = forget(self._store, self._privacy, self._clock, done=self._forgotten)
+        self._forgotten.update(forgotten)
+        return forgotten
+
+    def _forget_beside(self) -> None:
+        deletions = self._forget()
+        if deletions:
+            self._engine.use(self._plan)  # which has nobody at hand any more
+            task = asyncio.get_running_loop().create_task(self._record_forgotten(deletions))
+            self._beside.add(task)
+            task.add_done_callback(self._beside.discard)
+
+    async def _record_forgotten(self, deletions: list[int]) -> None:
+        """Not before the gateway has seen what was said last: until then, it takes in nothing of these users."""
+        await self._handover.idle()
+        self._privacy.engage_erased(deletions)
+        self._channel.send(Scrubbed())
 
 
 def main() -> None:

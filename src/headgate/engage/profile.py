@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+TELLINGS = 1_000_000  # numbers of tellings that a profile has to itself
+
 
 class Identifier(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """One way to recognise a person: its type (`user_id`, `email`, `anonymous_id`, …) and its value."""
@@ -33,13 +35,18 @@ class Write(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Sent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a destination was told last about one identifier and one computation.
 
-    `number` counts these tellings from 1; it is part of the messageId, so that a crash repeats and never
-    doubles.
+    `number` counts these tellings; it is part of the messageId, so that a crash repeats and never doubles.
+    It begins where no earlier profile's began: whoever is forgotten and comes back is told of anew.
     """
 
     value: Any
     number: int
     at_ms: int
+
+    @property
+    def times(self) -> int:
+        """How often it was told, counted from the first time that it was told of this person."""
+        return self.number % TELLINGS
 
 
 class Profile(msgspec.Struct, array_like=True, gc=False):

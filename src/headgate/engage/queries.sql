@@ -192,6 +192,14 @@ DELETE FROM sweep;
 -- The next profiles by number.
 SELECT id FROM profile WHERE id > ? ORDER BY id LIMIT ?;
 
+-- name: forgotten
+-- The numbers of people who were forgotten.
+SELECT profile FROM forgotten;
+
+-- name: add_forgotten
+-- One more.
+INSERT INTO forgotten VALUES (?);
+
 -- name: drop_leaf
 -- No computation has the leaf any more; its number is never used again.
 DELETE FROM leaf WHERE number = ?;

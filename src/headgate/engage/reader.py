@@ -3,7 +3,9 @@
 Any process may read, while the store is written or after. The one writer is `store.py`.
 """
 
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -126,6 +128,10 @@ class EngageReader:
         """How many people are known; reads a whole index."""
         return int(self._db.execute(_SQL["profile_count"]).fetchone()[0])
 
+    def forgotten(self) -> list[int]:
+        """The numbers that stood for people who were deleted."""
+        return [id_ for (id_,) in self._db.execute(_SQL["forgotten"])]
+
     def merged(self) -> dict[int, int]:
         """The profiles that are part of others, each by its number, and the ones they are part of."""
         return dict(self._db.execute(_SQL["merged"]))
@@ -206,6 +212,15 @@ class EngageReader:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+
+def seen_to(path: Path) -> int:
+    """The highest number of a message that Engage has read; 0 without a store that can be read."""
+    try:
+        with closing(EngageReader(path)) as reader:
+            return reader.position().seq
+    except (OSError, OtherStore, sqlite3.Error):
+        return 0
 
 
 def key_of(identifier: Identifier) -> str:

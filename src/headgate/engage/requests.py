@@ -4,6 +4,7 @@ Written by `headgate engage resync`, taken up by Engage's process when it starts
 new one. The file goes once the request is recorded, so whatever dies in between, it is not forgotten.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,11 +34,12 @@ class Requests:
         sync_directory(self._directory)
 
     def waiting(self) -> dict[Path, str]:
-        """The key that each request names, by its file."""
-        return {
-            path: path.read_text(errors="replace")[:_MOST_CHARACTERS]
-            for path in sorted(self._directory.glob(f"*{_SUFFIX}"))
-        }
+        """The key that each request names, by its file. One that is done meanwhile may be left out."""
+        found = {}
+        for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = path.read_text(errors="replace")[:_MOST_CHARACTERS]
+        return found
 
     def done(self, paths: Iterable[Path]) -> None:
         """These requests are recorded."""

@@ -97,6 +97,11 @@ CREATE TABLE sweep (
     after INTEGER NOT NULL
 ) STRICT;
 
+-- The numbers of people who were forgotten, which stand for nobody for good: history is rid of them, too.
+CREATE TABLE forgotten (
+    profile INTEGER PRIMARY KEY
+) STRICT;
+
 -- Leaves that came later than messages up to `to_seq`, which are to be read from history for them. Those of one
 -- job are read together, from a file that is done up to `read_to` bytes.
 CREATE TABLE backfill (

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headgate.engage.batch import Batch, Changes, Written
-from headgate.engage.profile import Profile
+from headgate.engage.profile import Identifier, Profile
 from headgate.engage.reader import (
     VERSION,
     Computed,
@@ -168,8 +168,14 @@ class EngageStore(EngageReader):
             named = [(shown(one.type), shown(one.value)) for one in profile.identifiers]
             many(_SQL["forget_violations"], named)
             many(_SQL["forget_outbox"], [(user_id,) for user_id in profile.of_type("user_id")])
+            many(_SQL["add_forgotten"], [(id_,) for id_ in (profile.id, *ids)])
             self._write_sizes(sizes, at_ms)
         return [profile.id, *ids]
+
+    def forget_left_out(self, identifier: Identifier) -> None:
+        """Deletes what says that this identifier was left out, whoever has it."""
+        named = (shown(identifier.type), shown(identifier.value))
+        self._db.execute(_SQL["forget_violations"], named)
 
     def wipe(self) -> None:
         """Has nothing of who was forgotten left in the file beside the store."""

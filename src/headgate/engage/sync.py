@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from headgate.engage.identifies import Identify, Told, identify
-from headgate.engage.profile import Profile, Sent
+from headgate.engage.profile import TELLINGS, Profile, Sent
 from headgate.engage.rules import USER_ID
 
 _NOTHING: dict[str, Sent] = {}
@@ -79,7 +79,7 @@ def _told(profile: Profile, lines: Sequence[_Line], at_ms: int) -> list[Identify
     for user_id in profile.of_type(USER_ID):
         for name, told in _due(profile, user_id, lines):
             sent = profile.sent.setdefault(user_id, {})
-            nth = sent[name].number + 1 if name in sent else 1
+            nth = 1 + (sent[name].number if name in sent else profile.id * TELLINGS)
             value = profile.value(told.number, is_audience=told.is_audience)
             messages.append(identify(profile, user_id, told, value, nth=nth, at_ms=at_ms))
             sent[name] = Sent(value, nth, at_ms)

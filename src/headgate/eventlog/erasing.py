@@ -65,7 +65,7 @@ def erase(directory: Path, first_seq: int, user_ids: Mapping[str, int]) -> int:
 
     Durable when it returns. Raises Unreadable, and NotNow when it is to be tried again.
     """
-    forgetting = _Forgetting(user_ids)
+    forgetting = Forgetting(user_ids)
     with alone_in(directory):
         rewrite(directory, first_seq, forgetting)
     return forgetting.erased
@@ -128,8 +128,11 @@ def _user_columns(
         yield np.frombuffer(b"".join(hashes), np.uint64), numbers(firsts, counts)
 
 
-class _Forgetting:
-    """Takes the messages of some users out of blocks; counts them."""
+class Forgetting:
+    """Takes the messages of some users, up to each one's number, out of blocks; counts them.
+
+    Called with a block it gives what is to stand in its place, or None when it may stay as it is.
+    """
 
     def __init__(self, user_ids: Mapping[str, int]) -> None:
         self._user_ids = user_ids

@@ -46,6 +46,9 @@ class MemoryPrivacyStore:
     def open_deletions(self) -> list[Deletion]:
         return [one for one in self._deletions.values() if one.log_erased_at_ms is None]
 
+    def deletions_in_engage(self) -> list[Deletion]:
+        return [one for one in self._deletions.values() if one.history_erased_at_ms is None]
+
     def remote_deletions(self) -> list[RemoteDeletion]:
         return [self._remote[key] for key in sorted(self._remote)]
 
@@ -97,6 +100,18 @@ class MemoryPrivacyStore:
         for one in self.open_deletions():
             if one.id in ids:
                 self._deletions[one.id] = replace(one, log_erased_at_ms=self._clock.now_ms())
+
+    def engage_erased(self, ids: Collection[int]) -> None:
+        self._fail()
+        for one in self.deletions():
+            if one.id in ids and one.engage_erased_at_ms is None:
+                self._deletions[one.id] = replace(one, engage_erased_at_ms=self._clock.now_ms())
+
+    def history_erased(self, ids: Collection[int]) -> None:
+        self._fail()
+        for one in self.deletions_in_engage():
+            if one.id in ids and one.engage_erased_at_ms is not None:
+                self._deletions[one.id] = replace(one, history_erased_at_ms=self._clock.now_ms())
 
     def record_remote(self, states: Iterable[RemoteDeletion]) -> None:
         self._fail()

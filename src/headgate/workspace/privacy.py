@@ -1,13 +1,14 @@
 """The seam of privacy: whose messages are suppressed, who is to be forgotten, and how far that has come.
 
-Implemented by `sqlite_privacy.py` (in DIR/workspace.db, written by commands, gateway and worker) and by
+Implemented by `sqlite_privacy.py` (in DIR/workspace.db, written by commands, gateway, worker and Engage) and by
 `memory_privacy.py`; one contract suite runs over both. Users are named by their userId as text, compared
 to the letter. Times are Unix milliseconds.
 
 A deletion goes through here in this order: recorded by a command, taken up by the gateway with the number
-of its newest message, erased from what delivery has recorded, erased from the log. The record itself
-stays, with the userId: it proves that the user was forgotten. Each destination account is asked as well,
-once delivery holds nothing of the user any more.
+of its newest message, erased from what delivery has recorded, erased from the log; beside that erased
+from what Engage knows, then from its history. The record itself stays, with the userId: it proves that the
+user was forgotten. Each destination account is asked as well, once delivery holds nothing of the user any
+more.
 """
 
 from collections.abc import Collection, Iterable
@@ -47,6 +48,8 @@ class Deletion(msgspec.Struct, frozen=True):
     cutoff_seq: int | None = None
     facts_erased_at_ms: int | None = None
     log_erased_at_ms: int | None = None
+    engage_erased_at_ms: int | None = None
+    history_erased_at_ms: int | None = None
 
 
 class RemoteState(StrEnum):
@@ -100,6 +103,9 @@ class PrivacyReader(Protocol):
     def open_deletions(self) -> list[Deletion]:
         """The deletions whose user is still in the log, in order."""
 
+    def deletions_in_engage(self) -> list[Deletion]:
+        """The deletions whose user Engage or its history may still know, in order."""
+
     def remote_deletions(self) -> list[RemoteDeletion]:
         """What became of every deletion at the destinations, by deletion and scope."""
 
@@ -137,5 +143,20 @@ class PrivacyStore(PrivacyReader, Protocol):
     def log_erased(self, ids: Collection[int]) -> None:
         """The log holds nothing of these users any more."""
 
+    def engage_erased(self, ids: Collection[int]) -> None:
+        """Engage knows nothing of these users any more, and has nothing to say of them."""
+
+    def history_erased(self, ids: Collection[int]) -> None:
+        """Engage's history holds nothing of these users any more. It counts where `engage_erased` is said."""
+
     def record_remote(self, states: Iterable[RemoteDeletion]) -> None:
         """How destination accounts stand to deletions now; replaces what was known."""
+
+
+def cutoffs_of(deletions: Iterable[Deletion]) -> dict[str, int]:
+    """Up to where the messages of each user are erased; a deletion counts once it was taken up."""
+    cutoffs: dict[str, int] = {}
+    for one in deletions:
+        if one.cutoff_seq is not None:
+            cutoffs[one.user_id] = max(one.cutoff_seq, cutoffs.get(one.user_id, 0))
+    return cutoffs

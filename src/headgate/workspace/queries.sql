@@ -69,13 +69,21 @@ VALUES (:at_ms, :actor, :user_id, :suppressed);
 
 -- name: deletions
 -- Every deletion, in order.
-SELECT id, user_id, asked_at_ms, actor, cutoff_seq, facts_erased_at_ms, log_erased_at_ms
+SELECT id, user_id, asked_at_ms, actor, cutoff_seq, facts_erased_at_ms, log_erased_at_ms,
+  engage_erased_at_ms, history_erased_at_ms
 FROM deletions ORDER BY id;
 
 -- name: open_deletions
--- The deletions that are not through here, in order.
-SELECT id, user_id, asked_at_ms, actor, cutoff_seq, facts_erased_at_ms, log_erased_at_ms
+-- The deletions that are not through in the log, in order.
+SELECT id, user_id, asked_at_ms, actor, cutoff_seq, facts_erased_at_ms, log_erased_at_ms,
+  engage_erased_at_ms, history_erased_at_ms
 FROM deletions WHERE log_erased_at_ms IS NULL ORDER BY id;
+
+-- name: deletions_in_engage
+-- The deletions that are not through in Engage, in order.
+SELECT id, user_id, asked_at_ms, actor, cutoff_seq, facts_erased_at_ms, log_erased_at_ms,
+  engage_erased_at_ms, history_erased_at_ms
+FROM deletions WHERE history_erased_at_ms IS NULL ORDER BY id;
 
 -- name: add_deletion
 -- A user is to be forgotten.
@@ -92,6 +100,15 @@ UPDATE deletions SET facts_erased_at_ms = :at_ms WHERE id = :id AND facts_erased
 -- name: log_erased
 -- The log holds nothing of the user any more.
 UPDATE deletions SET log_erased_at_ms = :at_ms WHERE id = :id AND log_erased_at_ms IS NULL;
+
+-- name: engage_erased
+-- Engage knows nothing of the user any more.
+UPDATE deletions SET engage_erased_at_ms = :at_ms WHERE id = :id AND engage_erased_at_ms IS NULL;
+
+-- name: history_erased
+-- Nor does its history.
+UPDATE deletions SET history_erased_at_ms = :at_ms
+WHERE id = :id AND engage_erased_at_ms IS NOT NULL AND history_erased_at_ms IS NULL;
 
 -- name: remote_deletions
 -- What became of every deletion at the destinations.

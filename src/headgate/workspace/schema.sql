@@ -52,9 +52,11 @@ CREATE TABLE deletions (
   cutoff_seq INTEGER,
   facts_erased_at_ms INTEGER,
   log_erased_at_ms INTEGER
-) STRICT;
+, engage_erased_at_ms INTEGER, history_erased_at_ms INTEGER) STRICT;
 
 CREATE INDEX deletions_open ON deletions (id) WHERE log_erased_at_ms IS NULL;
+
+CREATE INDEX deletions_in_engage ON deletions (id) WHERE history_erased_at_ms IS NULL;
 
 -- What became of a deletion at one destination account: `scope` names it, for Heap the App ID.
 CREATE TABLE remote_deletions (

@@ -35,6 +35,9 @@ class SqlitePrivacyReader(DatabaseReader):
     def open_deletions(self) -> list[Deletion]:
         return [Deletion(*row) for row in self._all("open_deletions")]
 
+    def deletions_in_engage(self) -> list[Deletion]:
+        return [Deletion(*row) for row in self._all("deletions_in_engage")]
+
     def remote_deletions(self) -> list[RemoteDeletion]:
         return [_remote_deletion(row) for row in self._all("remote_deletions")]
 
@@ -74,6 +77,14 @@ class SqlitePrivacyStore(SqlitePrivacyReader, DatabaseWriter):
     def log_erased(self, ids: Collection[int]) -> None:
         with self._writing() as execute:
             self._mark(execute, "log_erased", ids)
+
+    def engage_erased(self, ids: Collection[int]) -> None:
+        with self._writing() as execute:
+            self._mark(execute, "engage_erased", ids)
+
+    def history_erased(self, ids: Collection[int]) -> None:
+        with self._writing() as execute:
+            self._mark(execute, "history_erased", ids)
 
     def record_remote(self, states: Iterable[RemoteDeletion]) -> None:
         with self._writing() as execute:

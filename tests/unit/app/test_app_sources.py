@@ -177,6 +177,8 @@ async def test_the_second_of_two_editors_sees_both_values_and_overwrites_nothing
     other = await house.somebody(Role.EDITOR, "otto")
     mine, theirs = await form_of(editor), await form_of(other)
     await other.post(SETTINGS_OF, {**theirs, "name": "Theirs"})
+    vera = await house.somebody(Role.EDITOR, "vera")
+    await vera.post("/sources/spare/enabled", {"enabled": "false"})
     answer = await editor.post(SETTINGS_OF, {**mine, "name": "Mine"})
     assert answer.status == 409
     assert "Nothing was saved. otto changed this source meanwhile" in answer.words
@@ -221,7 +223,7 @@ async def test_changes_of_something_else_are_no_conflict(house: House, editor: A
 def test_changes_of_the_same_instant_both_stand(house: House) -> None:
     """Somebody else commits between the reading and the commit of a change."""
     parts = house.app.parts
-    edits = []
+    edits: list[Document] = []
 
     def edit(document: Document) -> None:
         if not edits:

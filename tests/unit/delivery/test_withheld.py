@@ -3,10 +3,10 @@
 import pytest
 
 from headgate.clock import ManualClock
-from headgate.delivery.withheld import Withheld, cutoffs_of
+from headgate.delivery.withheld import Withheld
 from headgate.workspace.errors import StoreBusy
 from headgate.workspace.memory_privacy import MemoryPrivacyStore
-from headgate.workspace.privacy import Deletion
+from headgate.workspace.privacy import Deletion, cutoffs_of
 
 
 @pytest.fixture

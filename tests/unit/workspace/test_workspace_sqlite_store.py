@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,7 @@ def test_the_schema_file_is_the_sum_of_the_migrations(store: SqliteWorkspaceStor
         ("suppression_changes_of", "suppression_changes_by_user"),
         ("open_deletions", "deletions_open"),
         ("take_up_deletions", "deletions_open"),
+        ("deletions_in_engage", "deletions_in_engage"),
         ("open_remote_deletions", "remote_deletions_open"),
     ],
 )
@@ -238,6 +240,19 @@ def test_a_store_of_the_first_schema_is_upgraded_with_what_it_holds(path: Path) 
     reader = SqliteWorkspaceReader(path)
     assert (reader.current().number, reader.current().actor) == (1, "apply")
     reader.close()
+
+
+def test_a_deletion_that_was_complete_before_there_was_engage_stays_complete(path: Path) -> None:
+    """One that was not is followed in Engage as well."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(f"{MIGRATIONS[0]} {MIGRATIONS[1]} PRAGMA user_version = 2;")
+        old.execute("INSERT INTO deletions VALUES (1, 'ann', 1, 'root', 9, 2, 3)")
+        old.execute("INSERT INTO deletions VALUES (2, 'bob', 4, 'root', 9, 5, NULL)")
+        old.commit()
+    with closing(SqlitePrivacyStore(path, CLOCK)) as privacy:
+        assert [one.history_erased_at_ms for one in privacy.deletions()] == [3, None]
+        assert [one.user_id for one in privacy.deletions_in_engage()] == ["bob"]
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:

@@ -120,8 +120,8 @@ def change_settings(change: Change) -> Response:
     try:
         saved = save(change.parts, change.actor, edit)
     except Overtaken as overtaken:
-        by = change.workspace.current()
-        return _settings(change, found, by.number, wanted, saved=overtaken.saved, by=by, status=409)
+        version, by = change.workspace.current().number, _last_change(change, found.slug)
+        return _settings(change, found, version, wanted, saved=overtaken.saved, by=by, status=409)
     except Refused as refused:
         problems = problems_at(place(newest.document, "sources", found.slug), refused.problems)
         version = change.form.get("version", str(newest.number))
@@ -257,6 +257,16 @@ def _as_read(change: Change, slug: str) -> dict[str, Any] | None:
         return item(change.workspace.at(int(given)).document, "sources", slug)
     except UnknownVersion:
         return None
+
+
+def _last_change(visit: Visit, slug: str) -> Version:
+    """The version that made the source what it is now."""
+    newest = visit.workspace.current()
+    for number in range(newest.number - 1, -1, -1):
+        before = visit.workspace.at(number)
+        if item(before.document, "sources", slug) != item(newest.document, "sources", slug):
+            return visit.workspace.at(number + 1)
+    return newest
 
 
 def _set_to(slug: str, values: dict[str, Any]) -> Any:

@@ -81,7 +81,7 @@ def _told(
 ) -> Telling:
     message_id = message_id_of(profile, record, slug, user_id, last)
     telling = Telling(
-        slug, user_id, last.value, iso_ms(last.at_ms), last.number, message_id, why=why
+        slug, user_id, last.value, iso_ms(last.at_ms), last.times, message_id, why=why
     )
     found = trace(stored, catalog, message_id, source=engage_source(slug))
     if found.story is not None:

@@ -1,0 +1,3 @@
+CREATE TABLE forgotten (
+    profile INTEGER PRIMARY KEY
+) STRICT;
