@@ -120,8 +120,8 @@ def change_settings(change: Change) -> Response:
     try:
         saved = save(change.parts, change.actor, edit)
     except Overtaken as overtaken:
-        version, by = change.workspace.current().number, _last_change(change, found.slug)
-        return _settings(change, found, version, wanted, saved=overtaken.saved, by=by, status=409)
+        now, by = change.workspace.current().number, _last_change(change, found.slug)
+        return _settings(change, found, now, wanted, saved=overtaken.saved, by=by, status=409)
     except Refused as refused:
         problems = problems_at(place(newest.document, "sources", found.slug), refused.problems)
         version = change.form.get("version", str(newest.number))
