@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from headgate.app.links import owner_link
 from headgate.channel import (
     Appended,
     Crowded,
@@ -241,6 +242,8 @@ class _Gateway:
         web = DoorServer(doors, request_deadline_s=REQUEST_DEADLINE_S)
         await web.start(self._public)
         started(url_of(self._public), url_of(self._private))
+        if link := owner_link(data_dir, url_of(self._private), clock):
+            print(f"Make the first account of the app: {link}", flush=True)
         if not self._now[1].sources:
             log.warning(
                 "the workspace is empty, every message is refused: give one with --config FILE, or by"

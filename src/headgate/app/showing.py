@@ -21,6 +21,7 @@ _HIDDEN = (
     "Zp",
 )  # https://www.unicode.org/reports/tr44/#General_Category_Values
 _ODD_SPACES = "Zs"
+_LONG_CHARS = 12
 
 
 def made_visible(text: str) -> Markup:
@@ -53,13 +54,8 @@ def figure(number: float) -> str:
 
 def masked(secret: str) -> str:
     """Enough of a key to tell it from others."""
-    return (
-        secret
-        if len(secret) <= 4
-        else f"{secret[:4]}…{secret[-2:]}"
-        if len(secret) > 12
-        else f"{secret[:4]}…"
-    )
+    end = secret[-2:] if len(secret) > _LONG_CHARS else ""
+    return f"{secret[:4]}…{end}" if len(secret) > 4 else secret
 
 
 def _dots(count: int) -> Markup:

@@ -124,7 +124,7 @@ class AccessStore(AccessReader, DatabaseWriter):
             if account_id is None:
                 return self._add_account(execute, name, role, password)
             account = _existing(execute, account_id)
-            self._replace_password(execute, account, password, _NOBODY, by=account.name)
+            self._replace_password(execute, account, password, _NOBODY)
             return account
 
     # Accounts
@@ -153,7 +153,7 @@ class AccessStore(AccessReader, DatabaseWriter):
         """Another password, given as a hash; signed out everywhere but in this session."""
         with self._writing() as execute:
             account = _existing(execute, account_id)
-            self._replace_password(execute, account, password, hashed(session), by=account.name)
+            self._replace_password(execute, account, password, hashed(session))
 
     # Sessions
 
@@ -260,12 +260,10 @@ class AccessStore(AccessReader, DatabaseWriter):
         self._note(execute, name, "joined", name, after=role)
         return _account(execute(SQL["account_by_name"], {"folded": folded(name)}).fetchone()[:4])
 
-    def _replace_password(
-        self, execute: Any, account: Account, password: str, but: bytes, by: str
-    ) -> None:
+    def _replace_password(self, execute: Any, account: Account, password: str, but: bytes) -> None:
         execute(SQL["set_password"], {"id": account.id, "password": password})
         execute(SQL["remove_sessions_of"], {"account": account.id, "but": but})
-        self._note(execute, by, "changed a password", account.name)
+        self._note(execute, account.name, "changed a password", account.name)
 
 
 def _role(word: str) -> Role:

@@ -15,6 +15,7 @@ from data_dirs import DataDir, destination, source
 from headgate.app.parts import Outside
 from headgate.app.passwords import hash_of
 from headgate.app.web import WebApp
+from headgate.delivery.engine import DestinationStatus
 from headgate.workspace.access import Account, Role
 
 HOST = "127.0.0.1:8081"
@@ -123,9 +124,10 @@ class House:
                 clock=self.clock,
                 environment={},
                 public_url="https://events.example.com",
-                standing=list,
+                standing=lambda: self.standing,
             )
         )
+        self.standing = [standing_of("heap", unread=1)]
         self.access = self.app.parts.access
         self._people = 0
 
@@ -155,6 +157,13 @@ class House:
         """Everything that the workspace's file holds, but for when sessions and tokens were used."""
         lines = self.app.parts.workspace._connection.iterdump()
         return [line for line in lines if '"sessions"' not in line and '"tokens"' not in line]
+
+
+def standing_of(slug: str, **fields: Any) -> DestinationStatus:
+    """What delivery knows of a destination that has nothing to do."""
+    usual: dict[str, Any] = {"state": "delivering", "trouble": "", "since_ms": 0, "cursor": 0}
+    usual |= {"pending": 0, "unread": 0, "replaying": 0, "drain_s": None}
+    return DestinationStatus(slug=slug, **(usual | fields))
 
 
 @cache

@@ -1,28 +1,24 @@
 """Overview: whether anything is failing now, in one sentence, and where every message went."""
 
+from collections import Counter
 from typing import NamedTuple
 
 from starlette.responses import Response
 
+from headgate.app.figures import Doing, destinations_doing, log_figures, stored_in
 from headgate.app.routes import page
 from headgate.app.visit import Visit
-from headgate.destinations.catalog import CATALOG
-from headgate.records.status import DestinationStatus, Status, status
-from headgate.records.stored import Stored
+from headgate.eventlog.refused import refusal_counts
 from headgate.spec.reasons import REASONS
-from headgate.workspace.model import Workspace
-
-TROUBLED = ("failing", "refusing")
+from headgate.stores import REFUSED
+from headgate.workspace.model import Source, Workspace
 
 
 class Branch(NamedTuple):
     """A source and where its messages go."""
 
-    slug: str
-    name: str
-    type: str
-    enabled: bool
-    to: list[tuple[str, str, DestinationStatus]]  # name, mode
+    source: Source
+    to: list[Doing]
 
 
 class Refusal(NamedTuple):
@@ -37,53 +33,34 @@ def overview(visit: Visit) -> Response:
     """The page."""
     now_ms = visit.parts.outside.clock.now_ms()
     stored = stored_in(visit)
-    found = status(stored, CATALOG)
+    doing = destinations_doing(visit, stored.current)
     workspace = stored.current.workspace
     return visit.render(
         "overview.html",
-        found=found,
-        workspace=workspace,
         now_ms=now_ms,
-        branches=_branches(workspace, found),
-        refusals=_refusals(found),
-        names={one.slug: one.name for one in workspace.destinations},
-        troubled=[one for one in found.destinations if one.state in TROUBLED],
+        version=stored.newest,
+        log=log_figures(visit),
+        branches=_branches(workspace, doing),
+        refusals=_refusals(visit),
+        failing=[one for one in doing.values() if one.trouble],
+        waiting=sum(one.pending for one in doing.values()),
     )
 
 
-def stored_in(visit: Visit) -> Stored:
-    """The data directory as the records read it."""
-    outside = visit.parts.outside
-    return Stored(
-        outside.data_dir,
-        visit.workspace,
-        catalog=visit.parts.catalog,
-        environment=outside.environment,
-    )
-
-
-def _branches(workspace: Workspace, found: Status) -> list[Branch]:
-    by_slug = {one.slug: one for one in found.destinations}
+def _branches(workspace: Workspace, doing: dict[str, Doing]) -> list[Branch]:
     return [
-        Branch(
-            source.slug,
-            source.name,
-            source.type,
-            source.enabled,
-            [
-                (one.name, one.connection_mode, by_slug[one.slug])
-                for one in workspace.destinations_of(source.slug)
-                if one.slug in by_slug
-            ],
-        )
+        Branch(source, [doing[one.slug] for one in workspace.destinations_of(source.slug)])
         for source in workspace.sources
     ]
 
 
-def _refusals(found: Status) -> list[Refusal]:
+def _refusals(visit: Visit) -> list[Refusal]:
+    counts: Counter[str] = Counter()
+    for _, reason, _, count in refusal_counts(visit.parts.outside.data_dir / REFUSED):
+        counts[reason] += count
     return [
         Refusal(count, REASONS[code].sentence, REASONS[code].remedy)
-        for code, count in sorted(found.refused.items(), key=lambda one: -one[1])
+        for code, count in counts.most_common()
         if code in REASONS
     ]
 

@@ -13,6 +13,7 @@ import msgspec
 from starlette.responses import Response
 
 from headgate.app.editing import Refused, edited, item, place, save
+from headgate.app.figures import destinations_doing, stored_in
 from headgate.app.forms import (
     Overtaken,
     fields,
@@ -20,14 +21,12 @@ from headgate.app.forms import (
     problems_at,
     refuse_overtaken,
 )
-from headgate.app.pages.overview import stored_in
 from headgate.app.routes import action, page
 from headgate.app.visit import Change, NothingHere, Visit
-from headgate.destinations.catalog import CATALOG
 from headgate.eventlog.refused import refusal_counts
-from headgate.records.status import status
 from headgate.snippets import SNIPPETS, snippet_text
 from headgate.spec.reasons import REASONS
+from headgate.stores import REFUSED
 from headgate.workspace.access import Role
 from headgate.workspace.errors import UnknownVersion
 from headgate.workspace.model import Document, Source
@@ -46,7 +45,7 @@ def listing(visit: Visit) -> Response:
     stored = stored_in(visit)
     workspace = stored.current.workspace
     refused: dict[str, int] = {}
-    for slug, _, _, count in refusal_counts(visit.parts.outside.data_dir / "refused.db"):
+    for slug, _, _, count in refusal_counts(visit.parts.outside.data_dir / REFUSED):
         refused[slug] = refused.get(slug, 0) + count
     rows = [
         (one, workspace.destinations_of(one.slug), refused.get(one.slug, 0))
@@ -58,14 +57,14 @@ def listing(visit: Visit) -> Response:
 def source(visit: Visit) -> Response:
     """One source: its keys, where its messages go, what was refused of them."""
     found = _source(visit)
-    destinations = stored_in(visit).current.workspace.destinations_of(found.slug)
-    by_slug = {one.slug: one for one in status(stored_in(visit), CATALOG).destinations}
+    current = stored_in(visit).current
+    doing = destinations_doing(visit, current)
+    connected = [doing[one.slug] for one in current.workspace.destinations_of(found.slug)]
     refused = [
         (REASONS[reason], count)
-        for slug, reason, _, count in refusal_counts(visit.parts.outside.data_dir / "refused.db")
+        for slug, reason, _, count in refusal_counts(visit.parts.outside.data_dir / REFUSED)
         if slug == found.slug and reason in REASONS
     ]
-    connected = [(one, by_slug[one.slug]) for one in destinations if one.slug in by_slug]
     return visit.render("source.html", source=found, connected=connected, refused=refused)
 
 
