@@ -60,7 +60,10 @@ class Backfiller:
             job = next(iter(self._store.backfills()), None)
             if job is None or self._chunks is not None:
                 continue
-            if not self._path(job.job).exists() and not await self._write(job):
+            is_begun = (
+                job.read_to > 0 and self._path(job.job).exists()
+            )  # else it may be an older job's
+            if not is_begun and not await self._write(job):
                 await self._clock.wait(asyncio.Event(), _AFTER_FAILURE_S)
                 self._wanted.set()
                 continue
@@ -75,7 +78,12 @@ class Backfiller:
         job = next((one for one in self._store.backfills() if one.job == self._job), None)
         chunk = next(self._chunks, None) if job is not None else None
         if job is not None and chunk is not None:
-            self._engine.backfill(job.job, chunk, job.leaves)
+            try:
+                self._engine.backfill(job.job, chunk, job.leaves)
+            except BaseException:
+                self._chunks = None  # read again from where the store is
+                self._wanted.set()
+                raise
             return True
         if job is not None:
             self._store.end_backfill(job.leaves)
