@@ -70,7 +70,7 @@ def _digest_of_inputs() -> str:
             *HERE.glob("*.mjs"),
             *HERE.glob("*.json"),
             *HERE.glob("heap/*.ts"),
-            *HERE.glob("app/*"),
+            *(path for path in HERE.glob("app/**/*") if path.is_file()),
             Path(__file__),
         ]
     )

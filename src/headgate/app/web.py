@@ -17,13 +17,61 @@ from starlette.types import Message, Receive, Scope, Send
 
 from headgate.app.assets import MOUNTED_AT as ASSETS_AT
 from headgate.app.guard import Guard, TooLarge
-from headgate.app.pages import access, api, audit, file, first, overview, people, sources
+from headgate.app.pages import (
+    access,
+    api,
+    audiences,
+    audit,
+    builder,
+    catalog,
+    connect,
+    debugger,
+    delivery,
+    destinations,
+    failures,
+    file,
+    first,
+    help,
+    messages,
+    overview,
+    people,
+    profiles,
+    sandbox,
+    search,
+    sources,
+    tester,
+    upkeep,
+)
 from headgate.app.parts import Outside, Parts, build
 from headgate.app.routes import AppRoute
 from headgate.app.visit import Forbidden, NothingHere, SignedOut, Visit
 from headgate.workspace.errors import WorkspaceError
 
-MODULES = (first, overview, sources, access, people, audit, file, api)
+MODULES = (
+    first,
+    overview,
+    messages,
+    search,
+    sources,
+    debugger,
+    destinations,
+    delivery,
+    failures,
+    tester,
+    catalog,
+    connect,
+    audiences,
+    builder,
+    profiles,
+    sandbox,
+    access,
+    people,
+    audit,
+    file,
+    upkeep,
+    help,
+    api,
+)
 ROUTES: tuple[AppRoute, ...] = tuple(route for module in MODULES for route in module.ROUTES)
 
 _HEADERS = {

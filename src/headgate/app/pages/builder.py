@@ -1,0 +1,5 @@
+"""Making and editing a definition."""
+
+from headgate.app.routes import AppRoute
+
+ROUTES: tuple[AppRoute, ...] = ()

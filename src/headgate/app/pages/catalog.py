@@ -1,0 +1,5 @@
+"""What can be connected."""
+
+from headgate.app.routes import AppRoute
+
+ROUTES: tuple[AppRoute, ...] = ()

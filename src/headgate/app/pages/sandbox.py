@@ -1,0 +1,5 @@
+"""What the sandbox Heap holds."""
+
+from headgate.app.routes import AppRoute
+
+ROUTES: tuple[AppRoute, ...] = ()

@@ -1,0 +1,1 @@
+/* The builder of definitions: conditions beside their text; loaded by the pages that have it. */

@@ -1,0 +1,1 @@
+/* Charts of figures over time; loaded by the pages that have one. */
