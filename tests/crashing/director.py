@@ -19,7 +19,7 @@ AT_RANDOM = "a random instant"
 TOGETHER = "together with the other process"
 
 _HERE = Path(__file__).parent
-_OTHER: dict[Role, Role] = {"gateway": "worker", "worker": "gateway"}
+_OTHER: dict[Role, Role] = {"gateway": "worker", "worker": "gateway", "engage": "gateway"}
 
 Constant = tuple[str, str, object]  # module, dotted name, value
 

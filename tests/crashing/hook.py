@@ -22,6 +22,13 @@ from crashing.points import POINTS, Point, Role
 
 Change = Callable[[ModuleType], None]
 
+_ROLES: dict[str, Role] = {
+    "headgate.worker": "worker",
+    "headgate.eventlog.sealing": "sealing",
+    "headgate.engage.process": "engage",
+    "headgate.engage.history.archiving": "archiving",
+    "headgate.engage.history.backfill": "backfilling",
+}
 _LINES: list[socket.socket] = []  # kept, so that the line ends with the process and not before
 
 
@@ -46,10 +53,9 @@ def enter(address: str) -> None:
 
 def role_of(command: list[str]) -> Role | None:
     """What a process is there for, by the command that started it."""
-    if "headgate.worker" in command:
-        return "worker"
-    if "headgate.eventlog.sealing" in command:
-        return "sealing"
+    modules = (_ROLES[word] for word in command if word in _ROLES)
+    if role := next(modules, None):
+        return role
     if "serve" in command:
         return "gateway"
     return "apply" if "apply" in command else None

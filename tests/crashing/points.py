@@ -1,4 +1,4 @@
-"""The table of named points: where, on the path of a message, a process can be made to kill itself.
+"""The tables of named points: where, on the path of a message, a process can be made to kill itself.
 
 A point is the passing of one function of the product, or of one that the product calls. Points of the
 operating system (`os`, `pathlib`) are told apart by the file that they are about.
@@ -6,7 +6,7 @@ operating system (`os`, `pathlib`) are told apart by the file that they are abou
 
 from typing import Literal, NamedTuple
 
-Role = Literal["gateway", "worker", "sealing", "apply"]
+Role = Literal["gateway", "worker", "sealing", "apply", "engage", "archiving", "backfilling"]
 
 
 class Point(NamedTuple):
@@ -30,7 +30,7 @@ _STORE = "headgate.delivery.store"
 _COURIER = "headgate.delivery.courier"
 _WORKSPACE = "headgate.workspace.sqlite_store"
 
-POINTS = {
+DELIVERY_POINTS = {
     # a message comes in
     "before append": Point("gateway", "headgate.eventlog.log", "BlockLog.append", "before", 60),
     "before fsync": Point("gateway", _LOG, "SqliteStorage.write", "before", 60),
@@ -135,3 +135,70 @@ POINTS = {
         "apply", _WORKSPACE, "SqliteWorkspaceStore.commit", "after"
     ),
 }
+
+_ENGAGE = "headgate.engage.engine"
+_ENGAGE_STORE = "headgate.engage.store"
+_HISTORY = "headgate.engage.history"
+
+ENGAGE_POINTS = {
+    # what people do is computed
+    "before Engage reads on": Point("engage", _ENGAGE, "Engine.read", "before", 20),
+    "before time passes": Point("engage", _ENGAGE, "Engine.let_time_pass", "before", 20),
+    "before what changed is written": Point(
+        "engage", _ENGAGE_STORE, "EngageStore.write", "before", 8
+    ),
+    "while what changed is written": Point(
+        "engage", _ENGAGE_STORE, "EngageStore._write_figures", "before", 8
+    ),
+    "before what changed is durable": Point(
+        "engage", _ENGAGE_STORE, "EngageStore.land", "before", 8
+    ),
+    "after what changed is durable": Point("engage", _ENGAGE_STORE, "EngageStore.land", "after", 8),
+    # what was computed is handed over to the log
+    "before it is handed over": Point(
+        "engage", "headgate.engage.handover", "Handover._hand_over", "before", 8
+    ),
+    "before the gateway takes it": Point(
+        "gateway", "headgate.gateway.emitted", "take", "before", 8
+    ),
+    "after the gateway has taken it": Point(
+        "gateway", "headgate.gateway.emitted", "take", "after", 8
+    ),
+    "before it leaves the outbox": Point("engage", _ENGAGE_STORE, "EngageStore.taken", "before", 8),
+    "after it has left the outbox": Point("engage", _ENGAGE_STORE, "EngageStore.taken", "after", 8),
+    # history
+    "before history is written": Point("archiving", f"{_HISTORY}.parts", "tidy", "before"),
+    "before a part is written": Point("archiving", f"{_HISTORY}.duck", "write_part", "before"),
+    "after a part is written": Point("archiving", f"{_HISTORY}.duck", "write_part", "after"),
+    "before parts are merged": Point(
+        "archiving", f"{_HISTORY}.merging", "merge_small_parts", "before"
+    ),
+    "before what is archived is forgotten": Point(
+        "engage", _ENGAGE_STORE, "EngageStore.archived", "before"
+    ),
+    "after what is archived is forgotten": Point(
+        "engage", _ENGAGE_STORE, "EngageStore.archived", "after"
+    ),
+    # a new computation gets the past
+    "before a new computation is known": Point(
+        "engage", "headgate.engage.planning", "Planning.by", "before", 2
+    ),
+    "after a new computation is known": Point(
+        "engage", "headgate.engage.planning", "Planning.by", "after", 2
+    ),
+    "before the past is selected": Point("backfilling", f"{_HISTORY}.view", "opened", "before"),
+    "before the past has its name": Point(
+        "backfilling", "pathlib", "Path.replace", "before", 1, ".unfinished"
+    ),
+    "after the past has its name": Point(
+        "backfilling", "pathlib", "Path.replace", "after", 1, ".unfinished"
+    ),
+    "before the past is taken": Point("engage", _ENGAGE, "Engine.backfill", "before"),
+    "after the past is taken": Point("engage", _ENGAGE, "Engine.backfill", "after"),
+    "before a backfill ends": Point("engage", _ENGAGE_STORE, "EngageStore.end_backfill", "before"),
+    "after a backfill has ended": Point(
+        "engage", _ENGAGE_STORE, "EngageStore.end_backfill", "after"
+    ),
+}
+
+POINTS = DELIVERY_POINTS | ENGAGE_POINTS

@@ -14,7 +14,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import groupby, islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,8 @@ def main(arguments: Sequence[str]) -> int:
             except NotNow as error:
                 log.error("%s; erasing has to be started again", error)
                 return 1
-    sys.stdout.write(msgspec.json.encode({"erased": erased}).decode() + "\n")
+    with suppress(BrokenPipeError):  # whoever asked has died, and asks again
+        os.write(sys.stdout.fileno(), msgspec.json.encode({"erased": erased}) + b"\n")
     return 0
 
 

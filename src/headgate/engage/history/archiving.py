@@ -6,9 +6,10 @@ Whenever it dies, the next run goes on.
 """
 
 import gc
+import os
 import sys
 from collections import defaultdict
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import duckdb
@@ -84,7 +85,8 @@ def main() -> None:
     gc.disable()  # it would look again and again at rows that are all needed until they are written
     (data_dir,) = sys.argv[1:]
     answer = {"archived_to": archive(Path(data_dir))}
-    sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+    with suppress(BrokenPipeError):  # whoever asked has died, and asks again
+        os.write(sys.stdout.fileno(), msgspec.json.encode(answer) + b"\n")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,10 @@ def select(view: View, names: Collection[str], up_to_seq: int, into: Path) -> in
 def main() -> None:
     """What Engage starts: DATA_DIR."""
     (data_dir,) = sys.argv[1:]
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Selection)
+    said = sys.stdin.buffer.read()
+    if not said:
+        sys.exit(1)  # whoever started this has died
+    asked = msgspec.json.decode(said, type=Selection)
     with opened(Path(data_dir)) as view:
         messages = select(view, asked.names, asked.up_to_seq, Path(asked.into))
     sys.stdout.buffer.write(msgspec.json.encode({"messages": messages}) + b"\n")
