@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from headgate.clock import ManualClock
 from headgate.workspace.document import encoded
-from headgate.workspace.errors import Conflict, UnknownVersion
+from headgate.workspace.errors import Conflict, InvalidWorkspace, UnknownVersion
 from headgate.workspace.memory_store import MemoryWorkspaceStore
 from headgate.workspace.model import Document
 from headgate.workspace.sqlite_store import SqliteWorkspaceStore
@@ -67,6 +67,59 @@ def test_every_version_is_kept(store: WorkspaceStore, clock: ManualClock) -> Non
     assert (second.number, second.at_ms, second.actor) == (2, NOW_MS + 60_000, "ann")
     assert first.document == document("a")
     assert store.current() == second
+
+
+def engaging(
+    *audiences: tuple[str, str], traits: tuple[tuple[str, str], ...] = ()
+) -> dict[str, Any]:
+    """A document with these audiences and computed traits, by name and definition."""
+    kinds = {"audiences": audiences, "computedTraits": traits}
+    engage = {
+        kind: [{"name": name, "definition": definition} for name, definition in items]
+        for kind, items in kinds.items()
+    }
+    return {**document("a"), "engage": engage}
+
+
+BOUGHT = "event('Bought').count() >= 1"
+BUYERS = ("Buyers", BOUGHT)
+
+
+def test_a_key_is_used_once(store: WorkspaceStore) -> None:
+    """Also when its computation was removed versions ago, whatever the new one is; staying is not using."""
+    store.commit(engaging(BUYERS), actor="apply")
+    store.commit(engaging(BUYERS, ("Others", BOUGHT)), actor="apply")
+    store.commit(engaging(("Others", BOUGHT)), actor="apply")
+    store.commit(document("b"), actor="apply")
+    before = store.current()
+    for again in (
+        engaging(BUYERS),
+        engaging(("Shoppers", BOUGHT), ("BUYERS!", BOUGHT)),
+        engaging(traits=(("Buyers", "event('Bought').count()"),)),
+    ):
+        with pytest.raises(InvalidWorkspace, match="never used, found buyers, the key of an aud"):
+            store.commit(again, actor="apply")
+        with pytest.raises(InvalidWorkspace):
+            store.refuse_used_keys(again)
+    assert store.current() == before
+    store.commit(engaging(("Shoppers", BOUGHT)), actor="apply")
+
+
+def test_a_key_that_is_in_use_does_not_go_to_another_kind(store: WorkspaceStore) -> None:
+    """Its values would become others while they are members."""
+    store.commit(engaging(BUYERS), actor="apply")
+    with pytest.raises(InvalidWorkspace, match=r"engage\.computedTraits\[0\]\.name"):
+        store.commit(engaging(traits=(("Buyers", "event('Bought').count()"),)), actor="apply")
+    store.commit(engaging(("Buyers", "event('Bought').count() >= 2")), actor="apply")
+
+
+def test_what_a_definition_reads_is_not_removed(store: WorkspaceStore) -> None:
+    """Together with the definition, or once it reads something else, it is."""
+    vip = ("VIP", "trait('buyers') = true")
+    store.commit(engaging(BUYERS, vip), actor="apply")
+    with pytest.raises(InvalidWorkspace, match=r"trait\('buyers'\), which this removes"):
+        store.commit(engaging(vip), actor="apply")
+    store.commit(engaging(("VIP", "trait('plan') = 'vip'")), actor="apply")
 
 
 def test_a_commit_that_changes_nothing_makes_no_version(store: WorkspaceStore) -> None:

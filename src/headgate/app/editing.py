@@ -64,7 +64,9 @@ def edited(parts: Parts, version: Version, edit: Edit) -> Document:
     document = deepcopy(version.document)
     edit(document)
     try:
-        return checked(document, catalog=parts.catalog, environment=parts.outside.environment)
+        found = checked(document, catalog=parts.catalog, environment=parts.outside.environment)
+        parts.workspace_reader.refuse_used_keys(found)
+        return found
     except InvalidWorkspace as error:
         raise Refused({_place_of(one): _sentence(one) for one in error.problems}) from None
 

@@ -83,6 +83,7 @@ def compared(engage: Engage, known: Sequence[Record], reading: Reading) -> Chang
             next_number += 1
         elif before.state is State.REMOVED or before.kind != asked.kind:
             refused.append(key)
+            records[key] = msgspec.structs.replace(before, state=State.REMOVED)
         else:
             records[key] = _edited(before, asked, reading)
     for key, record in by_key.items():

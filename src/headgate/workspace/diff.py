@@ -16,6 +16,7 @@ from headgate.workspace.table import Catalog
 
 NOTHING_CHANGED = "nothing changed"
 _SHOWN_CHARS = 80
+_GONE_FOR_GOOD = ", for good: its key is never used again (enabled: false would pause it)"
 
 _ENGAGE_SECRETS = frozenset(row.name for row in table.ENGAGE if row.secret)
 
@@ -36,7 +37,9 @@ def changes(
         *_value_changes("engage", _engage_itself(old), _engage_itself(new), _ENGAGE_SECRETS),
     ]
     for word, key in (("audience", "audiences"), ("computed trait", "computedTraits")):
-        lines += _list_changes(word, old["engage"][key], new["engage"][key], "name")
+        lines += _list_changes(
+            word, old["engage"][key], new["engage"][key], "name", gone=_GONE_FOR_GOOD
+        )
     return tuple(lines)
 
 
@@ -56,11 +59,12 @@ def _list_changes(
     after: list[Values],
     key: str,
     secrets: frozenset[str] = frozenset(),
+    gone: str = "",
 ) -> Iterator[str]:
     old, new = ({item[key]: item for item in items} for items in (before, after))
     for name in old:
         if name not in new:
-            yield f"- {word} {_shown(name)}"
+            yield f"- {word} {_shown(name)}{gone}"
     for name, item in new.items():
         if name not in old:
             yield f"+ {word} {_shown(name)}"

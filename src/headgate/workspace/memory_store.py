@@ -10,6 +10,7 @@ from headgate.workspace.store import (
     conflict_text,
     slugs_of_destinations,
 )
+from headgate.workspace.used_keys import refuse_used_keys
 
 
 class MemoryWorkspaceStore:
@@ -29,6 +30,9 @@ class MemoryWorkspaceStore:
         if not 0 <= number < len(self._versions):
             raise UnknownVersion(f"no workspace version {number}")
         return self._versions[number]
+
+    def refuse_used_keys(self, document: Document) -> None:
+        refuse_used_keys(document, (version.document for version in reversed(self._versions)))
 
     def applied_file_digest(self) -> str | None:
         return self._digest
@@ -60,6 +64,7 @@ class MemoryWorkspaceStore:
             self._digest = applied_digest
         if encoded(document) == encoded(newest.document):
             return newest.number
+        self.refuse_used_keys(document)
         return self._add(document, actor)
 
     def _add(self, document: Document, actor: str) -> int:

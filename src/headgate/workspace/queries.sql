@@ -6,6 +6,10 @@ SELECT version, at_ms, actor, document FROM versions ORDER BY version DESC LIMIT
 -- One version.
 SELECT version, at_ms, actor, document FROM versions WHERE version = :version;
 
+-- name: documents
+-- What every version said, the newest first.
+SELECT document FROM versions ORDER BY version DESC;
+
 -- name: add_version
 -- A new version.
 INSERT INTO versions (version, at_ms, actor, document) VALUES (:version, :at_ms, :actor, :document);

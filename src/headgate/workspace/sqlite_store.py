@@ -1,5 +1,7 @@
 """The workspace store in SQLite: the versions in DIR/workspace.db (`database.py`)."""
 
+from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from headgate.workspace.database import SQL, DatabaseReader, DatabaseWriter
@@ -12,6 +14,7 @@ from headgate.workspace.store import (
     conflict_text,
     slugs_of_destinations,
 )
+from headgate.workspace.used_keys import refuse_used_keys
 
 
 class SqliteWorkspaceReader(DatabaseReader):
@@ -28,6 +31,9 @@ class SqliteWorkspaceReader(DatabaseReader):
         if row is None:
             raise UnknownVersion(f"no workspace version {number}")
         return _version(row)
+
+    def refuse_used_keys(self, document: Document) -> None:
+        refuse_used_keys(document, _documents(self._all("documents")))
 
     def applied_file_digest(self) -> str | None:
         row = self._one("applied_file")
@@ -62,6 +68,7 @@ class SqliteWorkspaceStore(SqliteWorkspaceReader, DatabaseWriter):
             text = encoded(document).decode()
             if text == (newest[3] if newest else encoded(empty()).decode()):
                 return before
+            refuse_used_keys(document, _documents(execute(SQL["documents"])))
             return self._add(document, text, actor=actor, before=before)
 
     def _add(self, document: Document, text: str, *, actor: str, before: int) -> int:
@@ -78,6 +85,10 @@ class SqliteWorkspaceStore(SqliteWorkspaceReader, DatabaseWriter):
             if slug not in present:
                 execute(SQL["add_destination"], {"slug": slug, "version": number})
         return number
+
+
+def _documents(rows: Iterable[tuple[str]]) -> Iterator[Document]:
+    return (msgspec.json.decode(text) for (text,) in rows)
 
 
 def _version(row: tuple[int, int, str, str]) -> Version:

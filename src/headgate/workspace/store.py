@@ -50,6 +50,9 @@ class WorkspaceReader(Protocol):
     def at(self, number: int) -> Version:
         """The version of this number; raises `UnknownVersion`."""
 
+    def refuse_used_keys(self, document: Document) -> None:
+        """Raises `InvalidWorkspace` when this document cannot follow on the newest version (`used_keys.py`)."""
+
     def applied_file_digest(self) -> str | None:
         """The digest of the file that `serve` applied last; `None` before the first."""
 
@@ -77,6 +80,7 @@ class WorkspaceStore(WorkspaceReader, Protocol):
         """Make this document the newest version, durably, and return its number.
 
         A document equal to the newest one makes no version; the newest number is returned.
+        Raises `InvalidWorkspace` when the key of a computation was another's before (`used_keys.py`).
         `expected_version`: raises `Conflict` and changes nothing when the newest is another one.
         `applied_digest`: remembered in the same transaction, also when no version is made.
         """

@@ -123,10 +123,11 @@ class _Compared:
                     yield self._difference(one, profile, incremental, recomputed)
 
     def _values(self, one: Computation, first: int, last: int) -> dict[int, Any]:
-        """By profile, without null and false, as the records have them."""
+        """By profile, without null and without those who are not in the audience, as the records have them."""
+        members = "AND value <> 'false'" if one.kind == "audience" else ""
         rows = self._view.rows(
             f"SELECT profile, value FROM {self._tables[one.key]}"
-            f" WHERE profile BETWEEN {first} AND {last} AND value <> 'false'"
+            f" WHERE profile BETWEEN {first} AND {last} {members}"
         )
         return {profile: storable(_decode(value)) for profile, value in rows}
 
