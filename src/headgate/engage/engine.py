@@ -32,6 +32,7 @@ from headgate.spec.repair import DECODE_ERRORS
 _MESSAGES_AT_ONCE = 5_000
 _BATCHES_AT_ONCE = 2
 _PROFILES_AT_ONCE = 500
+_CORRECTION_MS = 60_000
 
 log = logging.getLogger("headgate.engage")
 
@@ -64,9 +65,21 @@ class Engine:
         self._directory = Directory(self._reader, plan.rules, self._merge, self._violations)
 
     def now_ms(self) -> int:
-        """The time to evaluate at; it never goes back, whatever the calendar does."""
+        """The time to evaluate at; small corrections of the calendar never let it go back."""
         self._clock_ms = max(self._clock_ms, self._clock.now_ms())
         return self._clock_ms
+
+    def fall_back(self) -> int:
+        """Takes the calendar's word when it says that it is over a minute earlier; by how many ms, else 0.
+
+        What was evaluated meanwhile was evaluated too early, and what had left its window then is gone:
+        everything is to be computed anew.
+        """
+        ahead_ms = self._clock_ms - self._clock.now_ms()
+        if ahead_ms <= _CORRECTION_MS:
+            return 0
+        self._clock_ms -= ahead_ms
+        return ahead_ms
 
     def read(self) -> bool:
         """Takes in messages that wait in the log, a few batches of them at most; False when there are none.

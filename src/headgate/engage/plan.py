@@ -65,5 +65,5 @@ def _told(record: Record, destination: str, name: str) -> Told:
         ),
         destination=destination,
         destination_name=name,
-        again_before_ms=record.again_before_ms,
+        again_before_ms=max(record.again_before_ms, record.moved_at_ms.get(destination, 0)),
     )

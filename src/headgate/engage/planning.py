@@ -61,6 +61,20 @@ class Planning:
         self._record(known, again)
         return self._plan()
 
+    def anew(self) -> Plan:
+        """The plan by which everything is computed from history once more; what was told stands until then."""
+        known = records_of(self._store.computations())
+        ends_at_seq = self._log_ends_at()
+        again = [
+            msgspec.structs.replace(record, state=State.PREPARING, ready_after_seq=ends_at_seq)
+            if record.state in (State.LIVE, State.PREPARING)
+            else record
+            for record in known
+        ]
+        self._store.drop_leaves(self._store.leaves().values())
+        self._record(known, again)
+        return self._plan()
+
     def ready(self, plan: Plan) -> Plan | None:
         """Another plan, once computations that this one prepares have all that they need."""
         if not plan.preparing:
@@ -111,7 +125,12 @@ class Planning:
     def _connected(self, record: Record) -> Record:
         enabled = self._enabled()
         connected = tuple(slug for slug in record.destinations if slug in enabled)
-        return msgspec.structs.replace(record, connected=connected)
+        places = {
+            one.slug: self._catalog[one.metadata_id].budget(one.settings).scope
+            for one in self._workspace.destinations
+            if one.slug in record.destinations and one.metadata_id in self._catalog
+        }
+        return record.standing(connected, places, self._clock.now_ms())
 
     def _enabled(self) -> dict[str, str]:
         """The name of every enabled destination as integrations objects have it, by slug."""

@@ -163,6 +163,9 @@ class _Engage:
 
     def _step(self) -> bool:
         """One of everything that there is to do; False when there was nothing."""
+        if ahead_ms := self._engine.fall_back():
+            log.error("the clock was %s s ahead: all is computed anew", ahead_ms // 1000)
+            self._use(self._planning.anew())
         worked = [
             self._engine.read(),
             self._engine.let_time_pass(),

@@ -48,6 +48,22 @@ class Record(msgspec.Struct, frozen=True):
     ready_after_seq: int = 0
     again_before_ms: int = 0
     connected: tuple[str, ...] = ()  # the destinations that were enabled when it was planned last
+    places: dict[str, str] = {}  # where destinations stood then, by slug
+    moved_at_ms: dict[
+        str, int
+    ] = {}  # since when they stand there, of those that once stood elsewhere
+
+    def standing(self, connected: tuple[str, ...], places: dict[str, str], at_ms: int) -> "Record":
+        """The same with its destinations as they stand at this time; another App ID is another place."""
+        moved = {
+            slug: at_ms for slug in places if self.places.get(slug, places[slug]) != places[slug]
+        }
+        return msgspec.structs.replace(
+            self,
+            connected=connected,
+            places=self.places | places,
+            moved_at_ms=self.moved_at_ms | moved,
+        )
 
     @property
     def is_audience(self) -> bool:
