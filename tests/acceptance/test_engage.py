@@ -56,6 +56,7 @@ class Running:
         *audiences: Spec,
         traits: Sequence[Spec] = (),
         apps: Sequence[str] = ("1",),
+        enabled: bool = True,
         **engage: Any,
     ) -> None:
         """Makes this the workspace, at once when a gateway runs; a destination for each App ID."""
@@ -66,6 +67,7 @@ class Running:
                 {
                     "slug": slug,
                     "sourceId": "website",
+                    "enabled": enabled,
                     "settings": {"appId": app, "apiBaseUrl": self.heap.url},
                 }
                 for slug, app in zip(slugs, apps, strict=False)
@@ -125,6 +127,11 @@ class Running:
         said = _engage(*words, "--data-dir", self._data_dir)
         assert said.exit_code == 0, said.output
         return json.loads(said.stdout)
+
+    def failed(self) -> int:
+        """How many messages have failed."""
+        audited = run("audit", "--json", "--data-dir", self._data_dir)
+        return int(json.loads(audited.stdout)["destinations"]["heap"]["failed"])
 
     def happened_ms(self, message_id: str) -> int:
         """When a message says that it happened, as every stage reads it."""
@@ -297,6 +304,41 @@ def test_each_destination_is_told_for_itself(running: Running) -> None:
     running.heap.play()
     running.heap.until(lambda: _last(running.told("dee", "a", "2")) is True)
     assert running.told("dee", "a") == [True]
+
+
+def test_what_heap_refused_is_told_again_when_something_happens(running: Running) -> None:
+    """A member whom Heap never heard of is not taken for told, and nobody hears false who never heard true."""
+    running.configure(audience("A", _BOUGHT), audience("B", _LATELY.format("4 seconds")))
+    running.heap.play({"match": {"path": "/api/*"}, "answer": {"status": 400}})
+    first, second = ordered("dan"), ordered("eli")
+    running.does(first, second)
+    eventually(lambda: running.failed() == 6, _TOLD_WITHIN_S, "two orders and what they made")
+    running.heap.play()
+    running.heap.until(lambda: "a" in running.heap.user("eli")["properties"])  # as B's time is over
+    assert running.heap.user("eli")["properties"] == {"a": True}
+    running.does(ordered("dan"))
+    running.heap.until(lambda: running.heap.user("dan")["properties"].get("b") is False)
+    assert running.heap.user("dan")["properties"]["a"] is True
+    assert _last(running.told("dan", "b")[:-1]) is True
+
+
+def test_what_was_on_its_way_when_a_destination_was_disabled_is_made_up_for(
+    running: Running,
+) -> None:
+    """Discarded then, told once it is enabled again, and only where nothing had arrived."""
+    there = audience("A", _BOUGHT)
+    running.configure(there)
+    running.does(ordered("flo"))
+    running.until_told("flo", "a", True)
+    running.heap.play({"match": {"path": "/api/*"}, "answer": {"status": 503}})
+    running.does(ordered("gil"))
+    eventually(lambda: running.says("list")["destinations"][0]["pending"], _TOLD_WITHIN_S)
+    running.configure(there, enabled=False)
+    running.until_settled()
+    running.heap.play()
+    running.configure(there)
+    running.heap.until(lambda: running.heap.user("gil")["properties"].get("a") is True)
+    assert running.told("flo", "a") == [True]
 
 
 def test_a_restart_neither_loses_nor_repeats_a_change(running: Running) -> None:

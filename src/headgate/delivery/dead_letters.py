@@ -1,9 +1,10 @@
-"""The dead letter of a message that was given up on. Between intake or ledger and the recorder."""
+"""What is left of a message that was given up on. Between intake or ledger and the recorder."""
 
-from headgate.delivery.facts import DeadLetter, Settled
+from headgate.delivery.facts import FAILED, DeadLetter, Outcome, Settled
 from headgate.delivery.letters import Letter, sealed
 from headgate.delivery.shared_log import Logged
 from headgate.destinations.interface import Row
+from headgate.spec.names import engage_destination
 
 
 def dead_letter(settled: Settled, found: Logged, message_id: str, row: Row) -> DeadLetter:
@@ -20,3 +21,10 @@ def dead_letter(settled: Settled, found: Logged, message_id: str, row: Row) -> D
         row=row.encoded,
         message=sealed(letter) if letter else b"",
     )
+
+
+def is_untold(found: Logged, outcome: Outcome, reason: str) -> bool:
+    """Whether Engage said it, and has to hear that it was in vain. What is discarded for its content is not."""
+    if found.envelope is None or not engage_destination(found.envelope.source):
+        return False
+    return outcome == FAILED or reason == "destination_disabled"

@@ -110,7 +110,8 @@ class Facts(msgspec.Struct):
 
     `cursors` tell how far everything is settled, `standings` how the destinations are doing.
     `replayed` are messages of replays that were settled, by the replay's name and destination; their
-    (destination, number) is in `recovered` when they did not fail again.
+    (destination, number) is in `recovered` when they did not fail again. `untold` are the numbers of
+    messages of Engage's that were settled in vain.
     """
 
     attempts: list[Attempt] = []
@@ -123,6 +124,7 @@ class Facts(msgspec.Struct):
     replays: list[Replay] = []
     replayed: Counter[tuple[str, int]] = msgspec.field(default_factory=Counter)
     recovered: list[tuple[int, int]] = []
+    untold: list[int] = []
 
     def add(self, other: "Facts") -> None:
         """Take in what follows; a later cursor replaces an earlier one."""
@@ -136,3 +138,4 @@ class Facts(msgspec.Struct):
         self.replays += other.replays
         self.replayed += other.replayed
         self.recovered += other.recovered
+        self.untold += other.untold

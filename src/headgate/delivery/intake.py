@@ -19,7 +19,7 @@ import numpy as np
 
 from headgate.delivery.answers import MAX_RETRY_AFTER_S
 from headgate.delivery.connection import Connection, Tools
-from headgate.delivery.dead_letters import dead_letter
+from headgate.delivery.dead_letters import dead_letter, is_untold
 from headgate.delivery.facts import DISCARDED, FAILED, DeadLetter, Facts, Outcome, Settled
 from headgate.delivery.lanes import Batch, Lane, Lanes, Pending, Run, user_of
 from headgate.delivery.progress import Progress
@@ -214,7 +214,7 @@ class Intake:
         why: _Why = (FAILED, "unreadable_message", str(broken))
         unsettled = [seq for seq in seqs if not self.progress.is_settled(seq)]
         self.progress.has_read_to(broken.last_seq)
-        self._settle({why: unsettled} if unsettled else {}, [])
+        self._settle({why: unsettled} if unsettled else {}, [], [])
 
     def _writes_among(self, messages: list[Logged], last_seq: int) -> Iterator[tuple[int, int]]:
         """The profile writes that this destination owes: their numbers, and whose they are."""
@@ -255,6 +255,7 @@ class Intake:
         replayed = self.replays.held([one.seq for one in messages])
         settled: dict[_Why, list[int]] = {}
         letters: list[DeadLetter] = []
+        untold: list[int] = []
         restored: dict[tuple[Retry, str], list[Run]] = {}
         for one in map(self._with_letter, messages):
             message = one.decoded()
@@ -265,6 +266,8 @@ class Intake:
             if why is not None:
                 settled.setdefault(why, []).append(one.seq)
                 letters += self._dead_letters(one, message, row, why)
+                if is_untold(one, why[0], why[1]):
+                    untold.append(one.seq)
                 continue
             assert isinstance(row, Row) and message is not None
             lane, is_parked, behind = place(one.seq, row)
@@ -278,7 +281,7 @@ class Intake:
             pending = Pending(one.seq, row, message["messageId"])
             self._admit(pending, lane, behind, restored)
         self._wait_as_before(restored)
-        self._settle(settled, letters)
+        self._settle(settled, letters, untold)
 
     def _with_letter(self, one: Logged) -> Logged:
         """The message; as its dead letter kept it, when the log no longer holds it."""
@@ -360,11 +363,13 @@ class Intake:
                 batch = Batch(endpoint, runs[at : at + together])
                 self.waiting.add(batch, clock.monotonic_s() + wait_s)
 
-    def _settle(self, settled: dict[_Why, list[int]], letters: list[DeadLetter]) -> None:
+    def _settle(
+        self, settled: dict[_Why, list[int]], letters: list[DeadLetter], untold: list[int]
+    ) -> None:
         if not settled:
             return
         now_ms = self._tools.clock.now_ms()
-        facts = Facts(dead_letters=letters)
+        facts = Facts(dead_letters=letters, untold=untold)
         for (outcome, reason, detail), seqs in settled.items():
             facts.settled.append(
                 Settled(self.connection.id, outcome, reason, detail, now_ms, sorted(seqs))

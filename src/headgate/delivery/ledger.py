@@ -9,11 +9,10 @@ import logging
 from headgate.delivery.breaker import Breaker
 from headgate.delivery.budget import Reservation
 from headgate.delivery.connection import Tools
-from headgate.delivery.dead_letters import dead_letter
+from headgate.delivery.dead_letters import dead_letter, is_untold
 from headgate.delivery.facts import (
     FAILED,
     Attempt,
-    DeadLetter,
     Facts,
     Outcome,
     Settled,
@@ -114,19 +113,22 @@ class Ledger:
         )
         facts = Facts(settled=[settled])
         if outcome == FAILED:
-            facts.dead_letters = self._dead_letters(messages, settled)
+            facts.add(self._given_up(messages, settled))
         facts.add(self._intake.replays.settled(settled.seqs, outcome))
         self._intake.progress.closed(settled.seqs)
         facts.cursors = self._intake.cursor()
         return facts
 
-    def _dead_letters(self, messages: list[Pending], settled: Settled) -> list[DeadLetter]:
-        """With the messages as they came, which are read from the log once more."""
+    def _given_up(self, messages: list[Pending], settled: Settled) -> Facts:
+        """Their dead letters, with the messages as they came, which are read from the log once more."""
         found = self._intake.letters(settled.seqs)
-        return [
-            dead_letter(settled, found[message.seq], message.message_id, message.row)
-            for message in messages
-        ]
+        return Facts(
+            dead_letters=[
+                dead_letter(settled, found[message.seq], message.message_id, message.row)
+                for message in messages
+            ],
+            untold=[seq for seq, one in found.items() if is_untold(one, FAILED, settled.reason)],
+        )
 
     def _waiting(self, batch: Batch, due_at_ms: int) -> list[Waiting]:
         """What a restart has to know: every message with its own count and first attempt."""

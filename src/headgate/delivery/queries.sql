@@ -35,11 +35,6 @@ INSERT INTO waiting
     (destination, attempts, first_attempt_ms, due_at_ms, first_seq, last_seq, positions)
 VALUES (?, ?, ?, ?, ?, ?, ?);
 
--- name: count_settled
--- Outcomes by the minute.
-INSERT INTO outcome_count VALUES (?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET n = n + excluded.n;
-
 -- name: tally_settled
 -- Outcomes over all time: how often recorded, and how many stand.
 INSERT INTO tally VALUES (?1, ?2, ?3, ?4, ?5)
@@ -48,6 +43,14 @@ ON CONFLICT DO UPDATE SET recorded = recorded + ?4, standing = standing + ?5;
 -- name: add_dead_letter
 -- A message that was given up on, perhaps not for the first time.
 INSERT OR REPLACE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: add_untold
+-- A message of Engage's that its destination will not get.
+INSERT INTO untold (seq) VALUES (?);
+
+-- name: forget_untold
+-- Those that the log does not hold any more.
+DELETE FROM untold WHERE seq < :first_seq;
 
 -- name: drop_dead_letter
 -- It was sent again, with success.
@@ -127,10 +130,68 @@ FROM waiting WHERE destination = :destination AND last_seq >= :seq AND first_seq
 -- Outcomes over all time: how often recorded, and how many stand.
 SELECT destination, outcome, reason, recorded, standing FROM tally ORDER BY 1, 2, 3;
 
--- name: minutes
--- Outcomes by the minute; the range is half-open.
-SELECT minute_ms, destination, outcome, reason, n FROM outcome_count
-WHERE minute_ms >= :from_ms AND minute_ms < :to_ms ORDER BY 1, 2, 3, 4;
+-- name: counted
+-- Up to where counts by receipt go, and the run they end in, if there is any.
+SELECT counted.seq, settled_id, (SELECT coalesce(max(id), 0) FROM settled), first_seq, minute_ms, is_lost
+FROM counted LEFT JOIN run ON first_seq = (SELECT max(first_seq) FROM run);
+
+-- name: runs_from
+-- Runs, from the one that holds a message on.
+SELECT first_seq, minute_ms, is_lost FROM run
+WHERE first_seq >= coalesce((SELECT max(first_seq) FROM run WHERE first_seq <= :seq), 0)
+ORDER BY first_seq;
+
+-- name: settled_since
+-- Facts that are not counted by receipt yet, in the order in which they were recorded.
+SELECT id, destination, outcome, reason, n, first_seq, last_seq, positions
+FROM settled WHERE id > :after_id AND id <= :to_id ORDER BY id LIMIT :limit;
+
+-- name: settled_before
+-- What had been recorded of a range of messages before a fact, in order.
+SELECT outcome, reason, positions
+FROM settled
+WHERE destination = :destination AND last_seq >= :first_seq AND first_seq <= :last_seq AND id < :id
+ORDER BY id;
+
+-- name: received_by_step
+-- What was received, by steps of time; the range is half-open.
+SELECT minute_ms - minute_ms % :step_ms, workspace_version, source, sum(n)
+FROM run JOIN received_count ON run = first_seq
+WHERE minute_ms >= :from_ms AND minute_ms < :to_ms GROUP BY 1, 2, 3;
+
+-- name: outcomes_by_step
+-- What has become of it, by steps of time; the range is half-open.
+SELECT minute_ms - minute_ms % :step_ms, is_lost, destination, outcome, reason, sum(n)
+FROM run JOIN outcome_count ON run = first_seq
+WHERE minute_ms >= :from_ms AND minute_ms < :to_ms GROUP BY 1, 2, 3, 4, 5 HAVING sum(n) > 0;
+
+-- name: add_run
+-- A run begins.
+INSERT INTO run VALUES (?, ?, ?);
+
+-- name: count_received
+-- Messages of a run.
+INSERT INTO received_count VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n;
+
+-- name: count_outcomes
+-- Outcomes of messages of a run; a replay takes them back.
+INSERT INTO outcome_count VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n;
+
+-- name: set_counted
+-- Everything up to here is counted.
+UPDATE counted SET seq = ?, settled_id = ?;
+
+-- name: forget_runs
+-- Runs that the log no longer holds.
+DELETE FROM run WHERE first_seq < :first_seq;
+
+-- name: forget_received
+-- The messages of such runs.
+DELETE FROM received_count WHERE run < :first_seq;
+
+-- name: forget_outcomes
+-- What became of them.
+DELETE FROM outcome_count WHERE run < :first_seq;
 
 -- name: settled_for
 -- The facts behind a figure, newest first; the range is half-open.
@@ -150,6 +211,34 @@ WHERE (:destination IS NULL OR destination = :destination)
   AND (:from_ms IS NULL OR at_ms >= :from_ms)
   AND (:to_ms IS NULL OR at_ms < :to_ms)
 ORDER BY at_ms DESC, seq DESC;
+
+-- name: letter_heads
+-- A destination's, without what is in them.
+SELECT seq, user_id, reason, at_ms FROM dead_letter WHERE destination = :destination ORDER BY seq;
+
+-- name: letter
+-- One of them, in full.
+SELECT destination, seq, message_id, user_id, reason, at_ms, attempt_id, row, message
+FROM dead_letter WHERE destination = :destination AND seq = :seq;
+
+-- name: failed_for
+-- The failures that touch messages from a number on, in the order in which they were recorded.
+SELECT detail, positions FROM settled
+WHERE destination = :destination AND last_seq >= :first_seq AND outcome = 'failed' ORDER BY id;
+
+-- name: delivered_between
+-- How many were delivered between two moments.
+SELECT coalesce(sum(n), 0) FROM settled
+WHERE destination = :destination AND outcome = 'delivered' AND reason = ''
+  AND at_ms BETWEEN :from_ms AND :to_ms;
+
+-- name: last_answer
+-- The newest request.
+SELECT destination, status, error, ended_at_ms FROM attempt ORDER BY id DESC LIMIT 1;
+
+-- name: next_attempt
+-- When something is tried again.
+SELECT min(due_at_ms) FROM waiting WHERE destination = :destination AND due_at_ms > :after_ms;
 
 -- name: dead_letter_counts
 -- How many there are.
@@ -179,14 +268,12 @@ DELETE FROM attempt WHERE id IN (
 );
 
 -- name: forget_settled
--- Some outcomes of messages that the log no longer holds.
+-- Some outcomes of messages that the log no longer holds; never the newest, or its id were given again.
 DELETE FROM settled WHERE id IN (
-    SELECT id FROM settled WHERE destination = :destination AND last_seq < :first_seq LIMIT :limit
+    SELECT id FROM settled
+    WHERE destination = :destination AND last_seq < :first_seq AND id < (SELECT max(id) FROM settled)
+    LIMIT :limit
 );
-
--- name: forget_counts
--- Figures of minutes long gone.
-DELETE FROM outcome_count WHERE minute_ms < :before_ms;
 
 -- name: settled_within
 -- The facts that touch a range of messages, in the order in which they were recorded.
@@ -199,7 +286,8 @@ ORDER BY id;
 SELECT max(
     coalesce((SELECT max(seq) FROM cursor), 0),
     coalesce((SELECT max(last_seq) FROM attempt), 0),
-    coalesce((SELECT max(last_seq) FROM settled), 0)
+    coalesce((SELECT max(last_seq) FROM settled), 0),
+    (SELECT seq FROM counted)
 );
 
 -- name: erase_letters

@@ -54,18 +54,7 @@ CREATE TABLE settled (
 CREATE INDEX settled_by_seq ON settled (destination, last_seq, first_seq);
 CREATE INDEX settled_by_reason ON settled (destination, outcome, reason, at_ms);
 
--- How many messages were given an outcome, by the minute. Opened by `settled_by_reason`.
-CREATE TABLE outcome_count (
-    minute_ms   INTEGER NOT NULL,
-    destination INTEGER NOT NULL,
-    outcome     TEXT    NOT NULL,
-    reason      TEXT    NOT NULL,
-    n           INTEGER NOT NULL,
-    PRIMARY KEY (minute_ms, destination, outcome, reason)
-) STRICT, WITHOUT ROWID;
-
--- The same over all time: how often it was recorded, and how many messages have it now. They differ
--- by what was replayed.
+-- How often an outcome was recorded, and how many messages have it now. They differ by what was replayed.
 CREATE TABLE tally (
     destination INTEGER NOT NULL,
     outcome     TEXT    NOT NULL,
@@ -127,4 +116,46 @@ CREATE TABLE replay (
     ended_at_ms INTEGER,
     messages    BLOB    NOT NULL,
     PRIMARY KEY (name, destination)
+) STRICT;
+
+-- One row: up to which message, and up to which row of `settled`, the three tables below are counted.
+CREATE TABLE counted (
+    seq        INTEGER NOT NULL,
+    settled_id INTEGER NOT NULL
+) STRICT;
+INSERT INTO counted VALUES (0, 0);
+
+-- Messages of one segment that stand one behind the other and were received within the same minute, up to
+-- the next run. Of a lost one, nobody can read any; its minute is that of the run before.
+CREATE TABLE run (
+    first_seq INTEGER PRIMARY KEY,
+    minute_ms INTEGER NOT NULL,
+    is_lost   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX run_by_minute ON run (minute_ms);
+
+-- How many messages of a run a source sent, and under which version of the workspace: who owed them an
+-- outcome.
+CREATE TABLE received_count (
+    run               INTEGER NOT NULL,
+    workspace_version INTEGER NOT NULL,
+    source            TEXT    NOT NULL,
+    n                 INTEGER NOT NULL,
+    PRIMARY KEY (run, workspace_version, source)
+) STRICT, WITHOUT ROWID;
+
+-- How many messages of a run have an outcome now.
+CREATE TABLE outcome_count (
+    run         INTEGER NOT NULL,
+    destination INTEGER NOT NULL,
+    outcome     TEXT    NOT NULL,
+    reason      TEXT    NOT NULL,
+    n           INTEGER NOT NULL,
+    PRIMARY KEY (run, destination, outcome, reason)
+) STRICT, WITHOUT ROWID;
+
+-- What Engage said and a destination will not get; Engage reads on from the last one it knows of.
+CREATE TABLE untold (
+    id  INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER NOT NULL
 ) STRICT;

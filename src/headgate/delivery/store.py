@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import zstandard
 
+from headgate.delivery.counts import Counts, count_facts
 from headgate.delivery.erasing import AT_ONCE, RecordedRequest, Without, edited, renamed
 from headgate.delivery.facts import (
     FAILED,
@@ -26,6 +27,7 @@ from headgate.delivery.facts import (
 from headgate.delivery.positions import pack
 from headgate.delivery.reader import (
     VERSION,
+    Counted,
     DeliveryReader,
     OtherStore,
     decompressed,
@@ -36,9 +38,9 @@ from headgate.queries import load_queries, migrate, schema_version
 _PACKAGE = "headgate.delivery"
 _SQL = load_queries(_PACKAGE)
 _FORGOTTEN_AT_ONCE = 200
-_MINUTE_MS = 60_000
 
 SPENDING_KEPT_MS = 120_000
+COUNTED_AT_ONCE = 2_000
 
 
 class DeliveryStore(DeliveryReader):
@@ -85,9 +87,21 @@ class DeliveryStore(DeliveryReader):
         ]
         return max(forgotten) < _FORGOTTEN_AT_ONCE
 
-    def forget_counts_before(self, at_ms: int) -> None:
-        """Forgets the figures of minutes before this moment; what they add up to stays."""
-        self._db.execute(_SQL["forget_counts"], {"before_ms": at_ms})
+    def count(self, counts: Counts, place: Counted) -> None:
+        """Adds counts by receipt that were found from `place` on, and those of some facts."""
+        count_facts(counts, self, place, COUNTED_AT_ONCE)
+        many = self._db.executemany
+        with self._transaction():
+            many(_SQL["add_run"], counts.runs)
+            many(_SQL["count_received"], [(*key, n) for key, n in counts.received.items()])
+            many(_SQL["count_outcomes"], [(*key, n) for key, n in counts.outcomes.items()])
+            self._db.execute(_SQL["set_counted"], (counts.seq, counts.settled_id))
+
+    def forget_counts_before(self, first_seq: int) -> None:
+        """Forgets the counts by receipt of messages below the first one that the log holds."""
+        with self._transaction():
+            for query in ("forget_runs", "forget_received", "forget_outcomes", "forget_untold"):
+                self._db.execute(_SQL[query], {"first_seq": first_seq})
 
     def erase_users(self, cutoffs: Mapping[str, int]) -> None:
         """Deletes the users' dead letters up to their cutoffs, and their names from the budgets."""
@@ -143,6 +157,7 @@ class DeliveryStore(DeliveryReader):
             self._settle(settled)
         many(_SQL["add_waiting"], [_waiting_row(waiting) for waiting in facts.waiting])
         many(_SQL["add_dead_letter"], map(_dead_letter_row, facts.dead_letters))
+        many(_SQL["add_untold"], [(seq,) for seq in facts.untold])
         self._write_replays(facts)
         self._write_spending(facts)
         many(_SQL["set_cursor"], facts.cursors.items())
@@ -163,10 +178,8 @@ class DeliveryStore(DeliveryReader):
                 row = (destination, outcome, reason, 0, -taken)
                 self._db.execute(_SQL["tally_settled"], row)
         else:
-            minute_ms = settled.at_ms - settled.at_ms % _MINUTE_MS
-            kind = (destination, settled.outcome, settled.reason)
-            self._db.execute(_SQL["count_settled"], (minute_ms, *kind, n))
-            self._db.execute(_SQL["tally_settled"], (*kind, n, n))
+            row = (destination, settled.outcome, settled.reason, n, n)
+            self._db.execute(_SQL["tally_settled"], row)
         self._db.execute(_SQL["add_settled"], _settled_row(settled))
 
     def _standing(self, settled: Settled) -> Iterator[tuple[str, str, int]]:

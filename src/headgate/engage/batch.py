@@ -48,7 +48,8 @@ class Assigned(msgspec.Struct, frozen=True):
 class Batch(msgspec.Struct):
     """A batch, evaluated at `clock_ms`, of messages up to `seq`.
 
-    `backfilled`: a job's number, and how far its file was read with this batch. `sizes` and `counters` are
+    `backfilled`: a job's number, and how far its file was read with this batch. `heard`: up to where it is
+    known what was told in vain. `sizes` and `counters` are
     what is to be added; `violations` were counted there already.
     """
 
@@ -61,6 +62,7 @@ class Batch(msgspec.Struct):
     violations: list[Violation] = []
     assigned: list[Assigned] = []
     backfilled: tuple[int, int] | None = None
+    heard: int | None = None
 
 
 def assigned(first_seq: int, profiles: Sequence[int]) -> Assigned:

@@ -15,6 +15,7 @@ from headgate.clock import Clock
 from headgate.engage.batch import Assigned, assigned
 from headgate.engage.directory import Directory
 from headgate.engage.history.chunks import Chunk
+from headgate.engage.in_vain import InVain, take_back
 from headgate.engage.observe import observe
 from headgate.engage.observed import Observed
 from headgate.engage.plan import Plan
@@ -144,6 +145,20 @@ class Engine:
                     program.take_only(profile, message, wanted)
                 self._directory.changed(profile)
         step.backfilled = (job, chunk.offset)
+        self._commit(step, self._read_to, [])
+        self._land()
+
+    def take_back(self, in_vain: list[InVain], heard: int) -> None:
+        """What was told in vain is not taken for told any more; `heard`: up to where that is known now."""
+        self._recover()
+        holders = self._store.holders({one.user for one in in_vain})
+        at_hand = {one.id: one for one in self._directory.bring(set(holders.values()))}
+        step = self._begin()
+        for one in in_vain:
+            profile = at_hand.get(holders.get(one.user, 0))
+            if profile is not None and take_back(profile, one):
+                self._directory.changed(profile)
+        step.heard = heard
         self._commit(step, self._read_to, [])
         self._land()
 

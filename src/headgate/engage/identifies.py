@@ -51,11 +51,16 @@ def computation_id(key: str, *, is_audience: bool, created_at_ms: int) -> str:
     return ("aud_" if is_audience else "tra_") + _id_of(key, str(created_at_ms))
 
 
+def message_id_of(computation_id: str, destination: str, user_id: str, nth: int) -> str:
+    """The id of the message that tells a destination of a user's value for the nth time."""
+    return "personas_" + _id_of(computation_id, destination, user_id, str(nth))
+
+
 def identify(
     profile: Profile, user_id: str, told: Told, value: Any, *, nth: int, at_ms: int
 ) -> Identify:
     """The message that tells `value`; `nth` counts what this destination was told of it for this user."""
-    message_id = "personas_" + _id_of(told.computation_id, told.destination, user_id, str(nth))
+    message_id = message_id_of(told.computation_id, told.destination, user_id, nth)
     traits = {told.key: _bounded(value)}
     if email := _email_of(profile):
         traits["email"] = email

@@ -36,6 +36,7 @@ from headgate.engage.backfiller import Backfiller
 from headgate.engage.engine import Engine
 from headgate.engage.forgetting import forget
 from headgate.engage.handover import Handover
+from headgate.engage.hearing import Hearing
 from headgate.engage.history.parts import history_directory, parts_in
 from headgate.engage.plan import Plan
 from headgate.engage.planning import Planning
@@ -47,6 +48,7 @@ from headgate.engage.withheld import WithheldLog
 from headgate.eventlog.segments import NewerLog
 from headgate.eventlog.sqlite import sqlite_reader
 from headgate.locks import Locked, hold
+from headgate.untold import UntoldReader
 from headgate.workspace.errors import WorkspaceError
 from headgate.workspace.privacy import cutoffs_of
 from headgate.workspace.sqlite_privacy import SqlitePrivacyStore
@@ -54,6 +56,7 @@ from headgate.workspace.sqlite_store import SqliteWorkspaceReader
 from headgate.workspace.versions import Versions
 
 ENGAGE = "engage/engage.db"
+DELIVERY = "delivery/delivery.db"
 _LOCK_TIMEOUT_S = 30.0
 _TROUBLE_PAUSE_S = 1.0
 _LONGEST_SLEEP_S = 600.0  # the calendar may be set while the process sleeps
@@ -120,6 +123,8 @@ class _Engage:
         take_off(self._store, self._log)
         self._engine = Engine(event_log=self._log, store=self._store, clock=self._clock)
         self._planning = Planning(self._store, CATALOG, self._clock, self._log.last_seq)
+        self._untold = UntoldReader(self._data_dir / DELIVERY)
+        self._hearing = Hearing(self._store, self._engine, self._log, self._untold)
         self._backfiller = Backfiller(
             self._data_dir, self._store, self._engine, self._clock, self._wake.set
         )
@@ -143,6 +148,7 @@ class _Engage:
             task.cancel()
         await asyncio.gather(*beside, *self._beside, return_exceptions=True)
         self._store.close()
+        self._untold.close()
         self._log.close()
         self._privacy.close()
         workspace.close()
@@ -167,6 +173,7 @@ class _Engage:
             log.error("the clock was %s s ahead: all is computed anew", ahead_ms // 1000)
             self._use(self._planning.anew())
         worked = [
+            self._hearing.step(),
             self._engine.read(),
             self._engine.let_time_pass(),
             self._engine.sweep(),

@@ -228,3 +228,11 @@ DELETE FROM backfill WHERE leaf = ?;
 -- Those of these profiles, a JSON list, that are part of others.
 SELECT merged.id, merged.into_id
 FROM json_each(?) AS asked CROSS JOIN merged ON merged.id = asked.value;
+
+-- name: heard
+-- Up to where it is known what was told in vain.
+SELECT id FROM heard;
+
+-- name: set_heard
+-- It is known up to here.
+INSERT OR REPLACE INTO heard VALUES (1, ?);

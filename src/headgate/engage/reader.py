@@ -82,6 +82,11 @@ class EngageReader:
         row = self._db.execute(_SQL["position"]).fetchone()
         return Position(*row) if row else Position()
 
+    def heard(self) -> int:
+        """Up to where it is known what was told in vain."""
+        row = self._db.execute(_SQL["heard"]).fetchone()
+        return row[0] if row else 0
+
     # people
 
     def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, int]:

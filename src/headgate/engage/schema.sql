@@ -110,3 +110,9 @@ CREATE TABLE backfill (
     to_seq  INTEGER NOT NULL,
     read_to INTEGER NOT NULL
 ) STRICT;
+
+-- Up to where it is known what was told in vain (`headgate/untold.py`).
+CREATE TABLE heard (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    id  INTEGER NOT NULL
+) STRICT;

@@ -35,6 +35,7 @@ class Step:
         self._sizes: Counter[int] = Counter()
         self._counters: Counter[str] = Counter()
         self.backfilled: tuple[int, int] | None = None
+        self.heard: int | None = None
 
     def take(self, profile: Profile, observed: Observed) -> None:
         """The profile's computations see the message."""
@@ -77,6 +78,7 @@ class Step:
             violations=list(violations.last),
             assigned=list(assigned),
             backfilled=self.backfilled,
+            heard=self.heard,
         )
 
     def _settle(self, profile: Profile, numbers: Collection[int], *, whole: bool = False) -> None:
@@ -94,8 +96,9 @@ class Step:
             self._count_known(profile)
         if changed:
             self._change(profile, changed)
-        if changed or whole:
-            concerned = None if whole else changed
+        is_owed = 0 < profile.owed_from_ms <= self._now_ms
+        if changed or whole or is_owed:
+            concerned = None if whole or is_owed else changed
             again_ms = self._sync.tell(profile, concerned, self._now_ms, self._outbox)
             until_ms = earlier(until_ms, again_ms)
         self._directory.evaluated(profile, until_ms, self._now_ms, whole=whole)

@@ -80,6 +80,8 @@ class EngageStore(EngageReader):
             )
             if batch.backfilled is not None:
                 self._db.execute(_SQL["backfilled_to"], batch.backfilled)
+            if batch.heard is not None:
+                self._db.execute(_SQL["set_heard"], (batch.heard,))
             self._db.execute(
                 _SQL["set_position"], (batch.seq, batch.clock_ms, batch.changes.last_profile)
             )

@@ -40,6 +40,8 @@ class Sync:
         `changed`: the computations that came to something else since destinations were told last; None:
         perhaps all. A profile without a userId cannot be told of.
         """
+        if changed is None:
+            profile.owed_from_ms = 0
         if not self._interval_ms:
             outbox += _told(profile, self._concerned(changed), at_ms)
             return None
@@ -79,10 +81,10 @@ def _told(profile: Profile, lines: Sequence[_Line], at_ms: int) -> list[Identify
     for user_id in profile.of_type(USER_ID):
         for name, told in _due(profile, user_id, lines):
             sent = profile.sent.setdefault(user_id, {})
-            nth = 1 + (sent[name].number if name in sent else profile.id * TELLINGS)
             value = profile.value(told.number, is_audience=told.is_audience)
-            messages.append(identify(profile, user_id, told, value, nth=nth, at_ms=at_ms))
-            sent[name] = Sent(value, nth, at_ms)
+            before = sent.get(name) or Sent(None, profile.id * TELLINGS, 0)
+            sent[name] = now = before.then(value, at_ms)
+            messages.append(identify(profile, user_id, told, value, nth=now.number, at_ms=at_ms))
     return messages
 
 
@@ -100,4 +102,6 @@ def _is_due(told: Told, profile: Profile, last: Sent | None) -> bool:
     is_worth = value is True if told.is_audience else not is_empty(value)
     if last is None:
         return is_worth
+    if last.is_lost:
+        return is_worth or last.is_known
     return not same(value, last.value) or (last.at_ms < told.again_before_ms and is_worth)

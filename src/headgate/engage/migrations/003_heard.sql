@@ -1,0 +1,4 @@
+CREATE TABLE heard (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    id  INTEGER NOT NULL
+) STRICT;
