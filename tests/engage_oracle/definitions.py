@@ -99,7 +99,7 @@ _windows = weighted(
     (2, st.builds(Within, spans_ms)),
     (1, _between(of_parent=False)),
 )
-_windows_or_sessions = weighted((4, _windows), (1, _sessions))
+_windows_or_sessions = weighted((2, _windows), (1, _sessions))
 _windows_of_parent = weighted(
     (2, st.none()),
     (3, st.builds(Within, spans_ms, st.just(True))),

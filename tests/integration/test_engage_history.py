@@ -524,6 +524,22 @@ def test_a_record_that_is_not_what_history_says_is_named(place: Place) -> None:
     assert (last["computations"], last["profiles"], last["differences"]) == (2, 2, 1)
 
 
+def test_traits_that_are_false_or_null_are_values_like_others(place: Place) -> None:
+    """Neither is taken for a difference; what the record lacks is one."""
+    place.compute(record(1, "event('Answered').last(property('yes'))", kind="trait"))
+    place.say("ann", event="Answered", properties={"yes": False})
+    place.say("bob", event="Answered")
+    place.run()
+    assert place.store.find(Identifier("user_id", "ann")).values == {1: False}  # type: ignore[union-attr]
+    with opened(place.path) as view:
+        assert _verified(view)[0] == []
+    emptied = msgspec.msgpack.encode(Profile(1, 0, [Identifier("user_id", "ann")]))
+    place.store._db.execute("UPDATE profile SET record = ? WHERE id = 1", (emptied,))
+    with opened(place.path) as view:
+        (difference,) = _verified(view)[0]
+    assert (difference.incremental, difference.recomputed) == (None, False)
+
+
 def test_who_is_still_to_be_evaluated_is_counted_and_not_compared(place: Place) -> None:
     """Time has come for ann's membership to end, and Engage has not been at it."""
     place.compute(record(1, "event('Order Completed').within(1 day).count() >= 1"))

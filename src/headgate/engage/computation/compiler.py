@@ -227,14 +227,17 @@ class Compiler:
         """The leaf of single events, with the values that the conditions on them ask for."""
         slots = scope.text()
         most = MOST_TRIED if is_tried else MOST_KEPT
+        is_session = isinstance(reduced.events.window, Session)
+        kept = f"{_kept_for(scope.reach_ms)}, newest {most}" + (f" with {slots}" if slots else "")
         return self._leaf(
             reduced,
-            f"{_kept_for(scope.reach_ms)}, newest {most}" + (f" with {slots}" if slots else ""),
+            kept + (", empty ones too" if is_session else ""),
             Rows,
             fold=self._fold(reduced),
             reads=scope.reads(),
             reach_ms=scope.reach_ms,
             most=most,
+            keeps_empty=is_session,
         )
 
     def _leaf(self, reduced: Reduced, kept: str, kind: type[SomeLeaf], **details: Any) -> SomeLeaf:

@@ -124,10 +124,10 @@ class _Compared:
 
     def _values(self, one: Computation, first: int, last: int) -> dict[int, Any]:
         """By profile, without null and without those who are not in the audience, as the records have them."""
-        members = "AND value <> 'false'" if one.kind == "audience" else ""
+        worth = "value <> 'false'" if one.kind == "audience" else "value IS NOT NULL"
         rows = self._view.rows(
             f"SELECT profile, value FROM {self._tables[one.key]}"
-            f" WHERE profile BETWEEN {first} AND {last} {members}"
+            f" WHERE profile BETWEEN {first} AND {last} AND {worth}"
         )
         return {profile: storable(_decode(value)) for profile, value in rows}
 

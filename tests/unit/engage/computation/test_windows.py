@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from computing import DAY, HOUR, MINUTE, T0, User, event, program
+from computing import DAY, HOUR, MINUTE, T0, User, event, identify, program
 
 from headgate.engage.computation.model import Outcome
 
@@ -169,6 +169,21 @@ def test_the_condition_comes_before_the_chain() -> None:
         event(T0 + 40 * MINUTE, properties={"x": 1}),
     )
     assert user.value(T0 + 40 * MINUTE) == 1
+
+
+@pytest.mark.parametrize(
+    "where", ["", ".where(property('y') = 1)", ".where(property('y') = trait('p'))"]
+)
+def test_an_event_without_the_value_goes_on_with_its_session(where: str) -> None:
+    """Whether its condition can be settled when it arrives, or changes with the person's traits."""
+    running = program(f"event('Order'){where}.expires_after(30 minutes).min(property('x'))")
+    user = User(running).does(
+        identify(T0, {"p": 1}),
+        event(T0, properties={"x": 2.5, "y": 1}),
+        event(T0 + 20 * MINUTE, properties={"y": 1}),
+    )
+    assert user.value(T0 + 50 * MINUTE - 1) == 2.5
+    assert user.value(T0 + 50 * MINUTE) is None
 
 
 def test_sources_can_be_left_out() -> None:

@@ -24,7 +24,10 @@ _NO_ROWS: list[Row] = []
 
 
 class Rows(Leaf):
-    """State: rows by instant, and how many were left out. `reads`: the values that conditions ask for."""
+    """State: rows by instant, and how many were left out. `reads`: the values that conditions ask for.
+
+    `keeps_empty`: also events that have nothing to give, since they go on with a session all the same.
+    """
 
     def __init__(
         self,
@@ -37,19 +40,23 @@ class Rows(Leaf):
         reads: Sequence[Read],
         reach_ms: int,
         most: int = MOST_KEPT,
+        keeps_empty: bool = False,
     ) -> None:
         super().__init__(number, text, name, accepts)
         self._fold = fold
         self._reads = reads
         self._reach_ms = reach_ms
         self._most = most
+        self._keeps_empty = keeps_empty
 
     def take(self, states: States, observed: Observed) -> bool:
         if self.accepts is not None and not self.accepts(observed):
             return False
         row = self._fold.row(observed)
         if row is None:
-            return False
+            if not self._keeps_empty:
+                return False
+            row = [observed.at_ms, *[None] * self._fold.width]
         for read in self._reads:
             row.append(kept(read(observed)))
         state = states.get(self.number)
@@ -90,7 +97,7 @@ class Rows(Leaf):
 
     def session(self, gap_ms: int, span: Span, passes: Evaluate | None) -> Evaluate:
         """What the events come to that pass a condition and are of the session that goes on."""
-        number, far, over = self.number, span.far, self._fold.over
+        number, far, over, width = self.number, span.far, self._fold.over, self._fold.width
 
         def session(now: Moment, _event: Any, _parent: Any) -> Finding:
             rows = now.leaves[number][0] if number in now.leaves else _NO_ROWS
@@ -102,7 +109,8 @@ class Rows(Leaf):
             if not chosen or chosen[-1][0] + gap_ms <= now.at_ms:
                 return over(_NO_ROWS), until
             chain = _newest_chain(chosen, gap_ms)
-            return over(chain), min(until, chosen[-1][0] + gap_ms, chain[0][0] + far)
+            giving = [row for row in chain if row[width] is not None]
+            return over(giving), min(until, chosen[-1][0] + gap_ms, chain[0][0] + far)
 
         return session
 
