@@ -14,8 +14,12 @@ from data_dirs import NOW_MS, DataDir, destination
 from engage_dirs import EngageDir, audience
 from headgate.cli import app
 from headgate.clock import SystemClock
+from headgate.engage.history.archiving import archive
+from headgate.engage.history.parts import history_directory, parts_in
 from headgate.engage.requests import Requests
 from headgate.engage.store import EngageStore
+from headgate.locks import hold
+from processes import run
 
 BUYERS = audience("Buyers", "event('Bought').count() >= 1", "heap")
 ORDERS = {"name": "Orders", "definition": "event('Bought').count()", "destinations": ["heap"]}
@@ -45,6 +49,35 @@ def directory(tmp_path: Path) -> EngageDir:
     directory.identify("i-1", userId="cem", traits={"email": "cem@example.com", "plan": "free"})
     directory.compute()
     return directory
+
+
+# At a glance and when something is broken
+
+
+def test_status_tells_of_engage(directory: EngageDir) -> None:
+    """Whether it computes, and what it weighs; loudly when a server runs without it."""
+    archive(directory.path)
+    result = CliRunner().invoke(app, ["status", "--json", "--data-dir", str(directory.path)])
+    told = msgspec.json.decode(result.stdout)
+    assert told["engage"]["running"] is False
+    assert 0 < told["engage"]["history"] < told["disk"]["engage"] < told["disk"]["total"]
+    words = CliRunner().invoke(app, ["status", "--data-dir", str(directory.path)]).stdout
+    assert "Engage     not running" in words
+    with hold(directory.path / "engage.lock", 0):
+        words = CliRunner().invoke(app, ["status", "--data-dir", str(directory.path)]).stdout
+    assert "Engage     computing" in words
+
+
+def test_damaged_history_is_told_in_a_sentence(directory: EngageDir) -> None:
+    """With the file and what to do."""
+    archive(directory.path)
+    (part,) = parts_in(history_directory(directory.path))
+    part.path.write_bytes(b"PAR1" + bytes(500) + part.path.read_bytes()[-100:])
+    verified = run("engage", "verify", "--data-dir", directory.path)
+    assert verified.returncode == 1
+    assert "history is damaged" in verified.stderr
+    assert part.path.name in verified.stderr
+    assert "Traceback" not in verified.stderr
 
 
 # Lists

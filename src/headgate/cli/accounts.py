@@ -162,7 +162,7 @@ def _status_object(found: "Status", data_dir: Path, *, running: bool) -> dict[st
 
 
 def _status_lines(found: "Status", data_dir: Path, *, running: bool) -> Iterator[Line]:
-    yield from _troubles(found)
+    yield from _troubles(found, running=running)
     log, disk = found.log, found.disk
     state = "a server is running" if running else "no server is running"
     yield f"Directory  {data_dir}: {state}, {size_text(disk.total)}", ""
@@ -173,6 +173,10 @@ def _status_lines(found: "Status", data_dir: Path, *, running: bool) -> Iterator
         yield f"           received from {log.since} to {log.until}", ""
     else:
         yield "Log        empty", ""
+    if found.engage:
+        history = f"{size_text(disk.engage)}, of that history {size_text(found.engage.history)}"
+        state = "computing" if found.engage.running else "not running"
+        yield f"Engage     {state}, {history}", ""
     refused = ", ".join(f"{reason} {n:,}" for reason, n in found.refused.items())
     yield f"Refused    {refused or 'nothing'}", ""
     for one in found.replays:
@@ -190,8 +194,11 @@ def _status_lines(found: "Status", data_dir: Path, *, running: bool) -> Iterator
     yield from _destination_lines(found)
 
 
-def _troubles(found: "Status") -> Iterator[Line]:
+def _troubles(found: "Status", *, running: bool) -> Iterator[Line]:
     """What is wrong, the newest first; nothing when nothing is."""
+    is_idle = running and found.engage is not None and not found.engage.running
+    if is_idle:
+        yield "Engage is not running, the server's log says why: nothing is computed", "bold red"
     for one in found.destinations:
         if one.since is not None:
             yield f"{one.slug} is {one.state} since {one.since}: {one.trouble}", "bold red"
@@ -204,7 +211,7 @@ def _troubles(found: "Status") -> Iterator[Line]:
     if letters:
         who = "1 message was" if letters == 1 else f"{letters:,} messages were"
         yield f"{who} given up on: see headgate deadletters list", "yellow"
-    if found.damage or letters or any(one.since for one in found.destinations):
+    if is_idle or found.damage or letters or any(one.since for one in found.destinations):
         yield "", ""
 
 

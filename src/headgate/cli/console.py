@@ -150,6 +150,7 @@ def explain(error: Exception) -> bool:
 
     from headgate.backup.archive import BackupError
     from headgate.delivery.reader import OtherStore
+    from headgate.engage.history.parts import UnreadableHistory
     from headgate.eventlog.segments import NewerLog
     from headgate.stores import UnusableDirectory
     from headgate.workspace.errors import InvalidWorkspace, WorkspaceError
@@ -157,7 +158,13 @@ def explain(error: Exception) -> bool:
     if isinstance(error, InvalidWorkspace):
         say(f"headgate: the workspace was refused, nothing was changed\n{error}")
     elif isinstance(
-        error, WorkspaceError | UnusableDirectory | OtherStore | NewerLog | BackupError
+        error,
+        WorkspaceError
+        | UnusableDirectory
+        | OtherStore
+        | NewerLog
+        | BackupError
+        | UnreadableHistory,
     ):
         say(f"headgate: {error}")
     elif isinstance(error, sqlite3.Error):

@@ -18,8 +18,10 @@ from headgate.delivery.reader import DeliveryReader
 from headgate.delivery.routing import DEVICE
 from headgate.destinations.interface import Budget
 from headgate.destinations.interface import Destination as Kind
+from headgate.engage.history.parts import history_directory, size_bytes
 from headgate.eventlog.refused import refusal_counts
 from headgate.eventlog.sqlite import sqlite_reader
+from headgate.locks import is_held
 from headgate.records.audit import pending
 from headgate.records.damage import Known, known_damage
 from headgate.records.replays import Progress, progress
@@ -31,6 +33,7 @@ from headgate.workspace.store import DestinationStay
 
 DELIVERING = State.CLOSED.value
 REMOVED = "removed"
+_ENGAGE_LOCK = "engage.lock"
 
 
 class WorkspaceStatus(msgspec.Struct, rename="camel"):
@@ -89,9 +92,17 @@ class DiskStatus(msgspec.Struct, rename="camel"):
 
     log: int
     delivery: int
+    engage: int
     workspace: int
     refused: int
     total: int
+
+
+class EngageStatus(msgspec.Struct, rename="camel"):
+    """Whether audiences and computed traits are computed; `history` is bytes on disk."""
+
+    running: bool
+    history: int
 
 
 class Status(msgspec.Struct, rename="camel"):
@@ -105,6 +116,7 @@ class Status(msgspec.Struct, rename="camel"):
     damage: list[Known]
     refused: dict[str, int]
     disk: DiskStatus
+    engage: EngageStatus | None
 
 
 def status(stored: Stored, catalog: Mapping[str, Kind]) -> Status:
@@ -126,6 +138,7 @@ def status(stored: Stored, catalog: Mapping[str, Kind]) -> Status:
             damage=list(known_damage(stored, facts)),
             refused=_refused(stored.refused),
             disk=_disk(stored.data_dir),
+            engage=_engage(stored),
         )
 
 
@@ -271,8 +284,23 @@ def _refused(path: Path) -> dict[str, int]:
     return by_reason
 
 
+def _engage(stored: Stored) -> EngageStatus | None:
+    """None where there is nothing to compute."""
+    if not stored.current.workspace.engage.configured:
+        return None
+    directory = history_directory(stored.data_dir)
+    lock = stored.data_dir / _ENGAGE_LOCK
+    is_running = lock.exists() and is_held(lock)
+    return EngageStatus(is_running, size_bytes(directory) if directory.exists() else 0)
+
+
 def _disk(data_dir: Path) -> DiskStatus:
-    parts = {"log": "log/*", "delivery": "delivery/*", "workspace": "workspace.db*"}
+    parts = {
+        "log": "log/*",
+        "delivery": "delivery/*",
+        "engage": "engage/**/*",
+        "workspace": "workspace.db*",
+    }
     sizes = {name: _size(data_dir, pattern) for name, pattern in parts.items()}
     return DiskStatus(
         **sizes, refused=_size(data_dir, "refused.db*"), total=_size(data_dir, "**/*")

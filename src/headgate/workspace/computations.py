@@ -4,15 +4,15 @@ Beside `rules.py`. The place of a fault inside a definition is told with the def
 column, since YAML folds lines as it likes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from headgate.language.checks import Cycle, order
+from headgate.language.checks import Cycle, order, parts_of
 from headgate.language.errors import DefinitionError
 from headgate.language.names import NameRefused, check_key, key_of
 from headgate.language.parser import parse_audience, parse_trait
-from headgate.language.tree import Definition
-from headgate.workspace.report import Report
+from headgate.language.tree import Definition, Events
+from headgate.workspace.report import Report, suggestion
 from headgate.workspace.tree import Path, path_text
 
 Item = tuple[Path, dict[str, Any]]
@@ -20,10 +20,17 @@ Item = tuple[Path, dict[str, Any]]
 MOST_PER_PROFILE = 1_000  # identifiers of one type; the cap of a profile
 
 
-def check_computations(report: Report, audiences: list[Item], traits: list[Item]) -> None:
-    """Reports names that make no key, keys that are not unique, definitions that cannot be computed."""
+def check_computations(
+    report: Report, audiences: list[Item], traits: list[Item], sources: Collection[str]
+) -> None:
+    """Reports names that make no key, keys that are not unique, definitions that cannot be computed.
+
+    `sources` are the slugs that definitions can leave out.
+    """
     keys = _checked_keys(report, [*audiences, *traits])
     trees = _parsed(report, audiences, parse_audience) | _parsed(report, traits, parse_trait)
+    for path, tree in trees.items():
+        _refuse_dangling(report, path, tree, sources)
     _refuse_cycles(
         report, {keys[path]: (path, tree) for path, tree in trees.items() if path in keys}
     )
@@ -79,6 +86,19 @@ def _parsed(
             where = f"{error.found} at line {error.line}, column {error.column} of it"
             report.add((*path, "definition"), expected=error.expected, found=where, hint=error.hint)
     return trees
+
+
+def _refuse_dangling(
+    report: Report, path: Path, tree: Definition, sources: Collection[str]
+) -> None:
+    named = {slug for part in parts_of(tree) if isinstance(part, Events) for slug in part.not_from}
+    for slug in sorted(named.difference(sources)):
+        report.add(
+            (*path, "definition"),
+            expected="sources that are there",
+            found=f"sources(exclude: ['{slug}'])",
+            hint=suggestion(slug, sources),
+        )
 
 
 def _refuse_cycles(report: Report, trees: dict[str, tuple[Path, Definition]]) -> None:

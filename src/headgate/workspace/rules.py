@@ -41,7 +41,7 @@ def check_rules(
     _refuse_two_in_a_page(report, destinations)
     _refuse_american_script(report, destinations)
     _check_links_to_destinations(report, [*audiences, *traits], destinations)
-    check_computations(report, audiences, traits)
+    check_computations(report, audiences, traits, [slug for _, slug in _values(sources, "slug")])
     check_limits(report, engage.get("identity") or {})
 
 
@@ -148,10 +148,13 @@ def _check_links_to_destinations(
 ) -> None:
     slugs = {slug: None for _, slug in _values(destinations, "slug")}
     for path, computation in computations:
-        for index, slug in enumerate(computation.get("destinations") or ()):
+        named = computation.get("destinations") or ()
+        for index, slug in enumerate(named):
+            where = (*path, "destinations", index)
             if slug is not None and slug not in slugs:
-                where = (*path, "destinations", index)
                 _refuse_link(report, where, "a destination's slug", slug, slugs)
+            elif slug is not None and slug in named[:index]:
+                report.add(where, expected="each destination once", found=f"{slug} again")
 
 
 def _refuse_link(

@@ -346,6 +346,21 @@ FILES_REFUSED = {
         "expected a destination's slug (there is none), found text 'heap',"
         " at engage.audiences[0].destinations[0] (headgate.yaml:5)",
     ),
+    "destination named twice": (
+        "sources:\n- {slug: web}\n"
+        "destinations:\n- {slug: heap, sourceId: web, settings: {appId: '1'}}\n"
+        "engage:\n  audiences:\n  - name: A\n    definition: trait('x') = 1\n"
+        "    destinations: [heap, heap]\n",
+        "expected each destination once, found heap again,"
+        " at engage.audiences[0].destinations[1] (headgate.yaml:9)",
+    ),
+    "dangling source in a definition": (
+        "sources:\n- {slug: website}\n"
+        "engage:\n  audiences:\n  - name: A\n"
+        "    definition: \"event('e').sources(exclude: ['web-site']).count() >= 1\"\n",
+        "expected sources that are there, found sources(exclude: ['web-site']),"
+        " at engage.audiences[0].definition (headgate.yaml:6); did you mean website?",
+    ),
     "audience without a definition": (
         "engage: {audiences: [{name: A}]}\n",
         "expected definition (text), found nothing, at engage.audiences[0] (headgate.yaml:1)",

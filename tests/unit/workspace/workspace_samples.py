@@ -102,7 +102,7 @@ def documents(draw: st.DrawFn) -> Document:
     sources = [draw(_source(slug, keys if not at else [])) for at, slug in enumerate(source_slugs)]
     destination_slugs = draw(st.lists(slugs, max_size=3, unique=True))
     destinations = [draw(_destination(slug, source_slugs)) for slug in destination_slugs]
-    links = st.lists(st.sampled_from(destination_slugs or ["-"]), max_size=2)
+    links = st.lists(st.sampled_from(destination_slugs or ["-"]), max_size=2, unique=True)
     engage = draw(_engage(links if destination_slugs else st.just([])))
     retention = draw(_optional(days=counts, maxBytes=counts))
     return document(sources=sources, destinations=destinations, retention=retention, engage=engage)

@@ -29,6 +29,10 @@ _WRITER = "writer.lock"
 _PAUSE_S = 0.02
 
 
+class UnreadableHistory(Exception):
+    """Parts are not what was written; the text says which, and what to do."""
+
+
 class Part(NamedTuple):
     """A file, the day it belongs to, and the numbers of its first and last message."""
 

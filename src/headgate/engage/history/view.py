@@ -21,6 +21,7 @@ from headgate.engage.history.computing import compute
 from headgate.engage.history.functions import install
 from headgate.engage.history.parts import (
     Part,
+    UnreadableHistory,
     archived_by_day,
     engage_store,
     history_directory,
@@ -82,9 +83,22 @@ def opened(data_dir: Path) -> Iterator[View]:
     ):
         install(connection)
         parts = parts_in(directory)
-        _add_events(connection, parts, store)
-        _add_tail(connection, data_dir, parts, store)
-        yield View(connection, store)
+        with _damage_explained():
+            _add_events(connection, parts, store)
+            _add_tail(connection, data_dir, parts, store)
+            yield View(connection, store)
+
+
+@contextmanager
+def _damage_explained() -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        what = str(error).splitlines()[0]
+        raise UnreadableHistory(
+            f"history is damaged: {what}. Move the file away: its messages are then missing from"
+            " previews, new computations and verify; what was computed stands"
+        ) from error
 
 
 def _add_tail(
