@@ -202,8 +202,11 @@ def test_a_damaged_block_is_passed_over(house: House, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("landed", [0, 1])
-def test_a_commit_that_fails_loses_nothing_and_doubles_nothing(house: House, landed: int) -> None:
+def test_a_commit_that_fails_loses_nothing_and_doubles_nothing(
+    house: House, landed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first of a call's, while the second is read; and the second."""
+    monkeypatch.setattr("headgate.engage.engine._MESSAGES_AT_ONCE", 5_000)
     for _ in range(12):
         house.order(*["ann", "bob"] * 500)
     house.store.fails_after = landed

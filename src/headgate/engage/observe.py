@@ -40,6 +40,21 @@ def observe(
 
     `violations` is told of the identifiers that are left out.
     """
+    received_at, at = message["receivedAt"], message["timestamp"]
+    received_at_ms = _received_ms(received_at) or 0
+    at_ms = received_at_ms if at == received_at else parse_ms(at) or 0
+    return observe_at((at_ms, received_at_ms), message, seq, source, rules, violations)
+
+
+def observe_at(
+    times: tuple[int, int],
+    message: dict[str, Any],
+    seq: int,
+    source: str,
+    rules: Rules,
+    violations: Violations,
+) -> Observed:
+    """The same where it is known already when it happened, and when it arrived."""
     type_ = message.get("type")
     context = _dict(message.get("context"))
     traits = _dict(message.get("traits")) if type_ == IDENTIFY else _NOTHING
@@ -51,19 +66,8 @@ def observe(
         name, properties = PAGE_VIEWED, _named(properties, "page_name", message)
     elif type_ == SCREEN:
         name, properties = SCREEN_VIEWED, _named(properties, "screen_name", message)
-    received_at, at = message["receivedAt"], message["timestamp"]
-    received_at_ms = _received_ms(received_at) or 0
     observed = Observed(
-        seq,
-        message["messageId"],
-        source,
-        received_at_ms if at == received_at else parse_ms(at) or 0,
-        received_at_ms,
-        name,
-        (),
-        properties,
-        context,
-        traits,
+        seq, message["messageId"], source, *times, name, (), properties, context, traits
     )
     observed.identifiers = _identifiers(message, observed, rules, violations)
     return observed

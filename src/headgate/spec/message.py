@@ -43,6 +43,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     `call_type` is set by the path of a single post and "" for a batch. `context` and `integrations`
     are the batch's own, as JSON bytes, and go under each message's. `ip` is the peer's address.
     `erased` is set when the messages were forgotten: of each, only its type and messageId are left.
+    `behind` is set when they go to destinations behind all the others, whenever there is room.
     """
 
     source: str
@@ -56,6 +57,7 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, gc=False):
     integrations: bytes = b""
     repairs: tuple[str, ...] = ()
     erased: bool = False
+    behind: bool = False
 
 
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
@@ -89,6 +91,23 @@ def normalize(raw: bytes, envelope: Envelope, given_id: str = "") -> dict[str, A
     """
     message, repairs = decode_tolerantly(_decode_object, raw)
     warnings = [*envelope.repairs, *repairs]
+    _normalize_but_times(message, envelope, given_id)
+    _correct_times(message, envelope, warnings)
+    if warnings:
+        message["warnings"] = warnings
+    return message
+
+
+def normalize_apart(
+    raw: bytes, envelope: Envelope, given_id: str = ""
+) -> tuple[dict[str, Any], int]:
+    """The same for who wants the corrected timestamp as a number: times in the message are as they came."""
+    message, _ = decode_tolerantly(_decode_object, raw)
+    _normalize_but_times(message, envelope, given_id)
+    return message, _happened_ms(message, envelope, [])[1]
+
+
+def _normalize_but_times(message: dict[str, Any], envelope: Envelope, given_id: str) -> None:
     for ours in ("writeKey", "warnings"):
         message.pop(ours, None)
     message["messageId"] = given_id or id_text(message.get("messageId"))
@@ -100,10 +119,6 @@ def normalize(raw: bytes, envelope: Envelope, given_id: str = "") -> dict[str, A
     _merge_under(message, "integrations", envelope.integrations)
     _merge_under(message, "context", envelope.context)
     _fill_ip(message, envelope)
-    _correct_times(message, envelope, warnings)
-    if warnings:
-        message["warnings"] = warnings
-    return message
 
 
 def _merge_under(message: dict[str, Any], name: str, shared: bytes) -> None:
@@ -157,17 +172,24 @@ def _correct_times(message: dict[str, Any], envelope: Envelope, warnings: list[s
     Source: https://segment.com/docs/connections/spec/common/#timestamps
     """
     given = message.get("timestamp")
+    sent_at, happened_ms = _happened_ms(message, envelope, warnings)
+    message["receivedAt"] = iso_ms(envelope.received_at_ms)
+    message["originalTimestamp"] = given
+    message["sentAt"] = sent_at
+    message["timestamp"] = iso_ms(happened_ms)
+
+
+def _happened_ms(
+    message: dict[str, Any], envelope: Envelope, warnings: list[str]
+) -> tuple[object, int]:
+    """When it was sent, as said, and when it happened, by our clock."""
     sent_at = message.get("sentAt")
-    original_ms = _time("timestamp", given, warnings)
+    original_ms = _time("timestamp", message.get("timestamp"), warnings)
     sent_ms = _time("sentAt", sent_at, warnings)
     if sent_ms is None and envelope.sent_at is not None:
         sent_at = envelope.sent_at
         sent_ms = _time("sentAt", sent_at, warnings)
-    received_ms = envelope.received_at_ms
-    message["receivedAt"] = iso_ms(received_ms)
-    message["originalTimestamp"] = given
-    message["sentAt"] = sent_at
-    message["timestamp"] = iso_ms(corrected_ms(received_ms, sent_ms, original_ms))
+    return sent_at, corrected_ms(envelope.received_at_ms, sent_ms, original_ms)
 
 
 def _time(name: str, value: object, warnings: list[str]) -> int | None:

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from headgate.engage.profile import Profile
 
+# Source: https://segment.com/docs/engage/audiences/ (Include Anonymous Users)
+KNOWN_BY = frozenset({"user_id", "email", "android.idfa", "ios.idfa"})
+
 FOREVER = 1 << 62  # later than any instant: what does not change without a message holds until then
 
 Finding = tuple[Any, int]  # a value, and the instant until which it holds without a message
@@ -17,13 +20,13 @@ Finding = tuple[Any, int]  # a value, and the instant until which it holds witho
 class Moment:
     """One profile at one instant. `found` remembers what the computations came to, by number."""
 
-    __slots__ = ("at_ms", "found", "identifiers", "leaves", "traits")
+    __slots__ = ("at_ms", "found", "is_known", "leaves", "traits")
 
     def __init__(self, profile: Profile, at_ms: int) -> None:
         self.at_ms = at_ms
         self.leaves = profile.leaves
         self.traits = profile.traits
-        self.identifiers = profile.identifiers
+        self.is_known = any(one.type in KNOWN_BY for one in profile.identifiers)
         self.found: dict[int, Finding] = {}
 
 

@@ -23,9 +23,6 @@ Taker = tuple[Callable[[States, Observed], bool], Numbers]  # a leaf's `take`, w
 
 _NONE: Numbers = frozenset()
 
-# Source: https://segment.com/docs/engage/audiences/ (Include Anonymous Users)
-KNOWN_BY = frozenset({"user_id", "email", "android.idfa", "ios.idfa"})
-
 
 class Program:
     """Computations compiled. `leaf_number` gives the number of a leaf's text, always the same one.
@@ -171,9 +168,7 @@ def _among_the_known(one: Computation, part: Part) -> Part:
     evaluate = part.evaluate
 
     def known(now: Moment, event: Any, parent: Any) -> Finding:
-        if any(identifier.type in KNOWN_BY for identifier in now.identifiers):
-            return evaluate(now, event, parent)
-        return False, FOREVER
+        return evaluate(now, event, parent) if now.is_known else (False, FOREVER)
 
     return part._replace(evaluate=known)
 

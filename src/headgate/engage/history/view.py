@@ -15,7 +15,7 @@ import numpy as np
 
 from headgate.engage.batch import Position
 from headgate.engage.computation.model import Computation
-from headgate.engage.computation.program import KNOWN_BY
+from headgate.engage.computation.moment import KNOWN_BY
 from headgate.engage.history import duck
 from headgate.engage.history.computing import compute
 from headgate.engage.history.functions import install
