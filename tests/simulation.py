@@ -247,12 +247,12 @@ class World:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def append(self, messages: Iterable[Message]) -> None:
-        """The gateway accepts messages, in blocks of up to 1,000."""
+    def append(self, messages: Iterable[Message], *, behind: bool = False) -> None:
+        """The gateway accepts messages, in blocks of up to 1,000; `behind`: nobody waits for them."""
         given = list(messages)
         self.messages += given
         for start in range(0, len(given), BLOCK_MESSAGES):
-            self.log.append([self._arrival(given[start : start + BLOCK_MESSAGES])])
+            self.log.append([self._arrival(given[start : start + BLOCK_MESSAGES], behind)])
         if self.delivery is not None:
             self.delivery.wake()
 
@@ -346,9 +346,9 @@ class World:
         """The outcome that each message has now."""
         return {seq: each[-1] for seq, each in self.store.outcomes(destination).items()}
 
-    def _arrival(self, messages: list[Message]) -> Arrival:
+    def _arrival(self, messages: list[Message], behind: bool) -> Arrival:
         return Arrival(
-            envelope=Envelope("web", self.clock.now_ms(), self.version),
+            envelope=Envelope("web", self.clock.now_ms(), self.version, behind=behind),
             raws=[msgspec.json.encode(message) for message in messages],
             ids=[message["messageId"] for message in messages],
             users=[message.get("userId", "") for message in messages],

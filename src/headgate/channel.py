@@ -31,7 +31,7 @@ class Crowded(msgspec.Struct, tag=True, array_like=True):
     """Gateway to Engage: the log runs out of room, as long as messages are needed that are read already."""
 
 
-Subject = Literal["workspace", "privacy", "replays", "engage"]
+Subject = Literal["workspace", "privacy", "replays", "engage", "retries"]
 
 
 class Look(msgspec.Struct, tag=True, array_like=True):
@@ -72,6 +72,7 @@ class Emitted(msgspec.Struct, tag=True, array_like=True):
     """Engage to gateway: identify messages for one destination, to be taken into the log; the lists run in step.
 
     Answered by `Taken` under the same number. Telling them again is harmless: their ids are theirs for good.
+    `behind`: nobody waits for them, others go first.
     """
 
     number: int
@@ -79,6 +80,7 @@ class Emitted(msgspec.Struct, tag=True, array_like=True):
     raws: list[bytes]
     message_ids: list[str]
     user_ids: list[str]
+    behind: bool = False
 
 
 class Taken(msgspec.Struct, tag=True, array_like=True):

@@ -34,9 +34,9 @@ class Use(msgspec.Struct, tag_field="ask", tag="use", forbid_unknown_fields=True
 
 
 class Look(msgspec.Struct, tag_field="ask", tag="look", forbid_unknown_fields=True):
-    """What a command asks: something else was changed on disk, use it."""
+    """What a command asks: something else was changed on disk, use it; `retries` wait, try them now."""
 
-    at: Literal["privacy", "replays", "engage"]
+    at: Literal["privacy", "replays", "engage", "retries"]
 
 
 class Import(msgspec.Struct, tag_field="ask", tag="import", forbid_unknown_fields=True):
@@ -144,6 +144,11 @@ def tell_privacy_changed(data_dir: Path, timeout_s: float = 10.0) -> str | None:
 def tell_replay(data_dir: Path, timeout_s: float = 30.0) -> str | None:
     """Tells a running server that there are messages to send again. None, "" or why not, as above."""
     return _ask(data_dir, Look("replays"), timeout_s)
+
+
+def tell_retries(data_dir: Path, timeout_s: float = 10.0) -> str | None:
+    """Has a running server try now what waits for its next attempt. None, "" or why not, as above."""
+    return _ask(data_dir, Look("retries"), timeout_s)
 
 
 def tell_engage(data_dir: Path, timeout_s: float = 30.0) -> str | None:

@@ -29,12 +29,13 @@ log = logging.getLogger("headgate")
 
 
 class Program(NamedTuple):
-    """What a keeper runs: a module, its data directory, and sockets that it inherits."""
+    """What a keeper runs: a module, its data directory, sockets that it inherits, and what else it is told."""
 
     name: str
     module: str
     data_dir: Path
     sockets: tuple[socket.socket, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 class Keeper:
@@ -95,6 +96,7 @@ class Keeper:
                 [
                     *(sys.executable, "-m", self._program.module, str(self._program.data_dir)),
                     *map(str, inherited),
+                    *self._program.words,
                 ],
                 pass_fds=inherited,
                 stdin=subprocess.DEVNULL,

@@ -184,7 +184,9 @@ class _Gateway:
         self._public = public
         self._private = private
         self._stopping = asyncio.Event()
-        worker = Program("the worker", "headgate.worker", options.data_dir, (private,))
+        worker = Program(
+            "the worker", "headgate.worker", options.data_dir, (private,), (url_of(public),)
+        )
         self._worker = Keeper(worker, self._heard)
         engage = Program("Engage", "headgate.engage.process", options.data_dir)
         self._engage = Keeper(engage, self._heard_of_engage)

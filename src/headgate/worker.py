@@ -57,7 +57,7 @@ _STOP_WITHIN_S = 4.5
 log = logging.getLogger("headgate.worker")
 
 
-def work(data_dir: Path, line: socket.socket, private: socket.socket) -> None:
+def work(data_dir: Path, line: socket.socket, private: socket.socket, public_url: str) -> None:
     """Runs the worker until the gateway hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -69,7 +69,7 @@ def work(data_dir: Path, line: socket.socket, private: socket.socket) -> None:
         return
     with lock:
         try:
-            uvloop.run(_Worker(data_dir).run(line, private))
+            uvloop.run(_Worker(data_dir).run(line, private, public_url))
         except (UnusableDirectory, OtherStore, NewerLog, WorkspaceError) as error:
             log.error("%s; delivery cannot start", error)
             raise SystemExit(1) from None
@@ -90,7 +90,7 @@ class _Worker:
         self._settled_to = 0
         self._looking: set[asyncio.Task[None]] = set()
 
-    async def run(self, line: socket.socket, private: socket.socket) -> None:
+    async def run(self, line: socket.socket, private: socket.socket, public_url: str) -> None:
         clock, chance = SystemClock(), random.Random()
         store = SqliteWorkspaceReader(self._data_dir / WORKSPACE)
         self._versions = Versions(
@@ -140,7 +140,11 @@ class _Worker:
             lambda: self._versions.current().workspace.engage.profile_api_tokens,
             clock,
         )
-        web = HttpServer(PrivatePort(self._delivery, self._data_dir, profiles))
+        web = HttpServer(
+            PrivatePort(
+                self._delivery, self._data_dir, profiles, public_url=public_url, clock=clock
+            )
+        )
         await web.start(private)
 
         await self._over.wait()
@@ -168,6 +172,8 @@ class _Worker:
                 await self._take_up_replays()
             elif asked.at == "privacy":
                 self._forgetting.look()
+            elif asked.at == "retries":
+                self._delivery.try_again()
             else:
                 self._use_workspace()
         except Exception as error:
@@ -216,13 +222,14 @@ def _hung_up(line: socket.socket) -> bool:
 
 
 def main() -> None:
-    """What the gateway starts: DATA_DIR CHANNEL_FD PRIVATE_FD."""
-    data_dir, line, private = sys.argv[1:]
+    """What the gateway starts: DATA_DIR CHANNEL_FD PRIVATE_FD PUBLIC_URL."""
+    data_dir, line, private, public_url = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     work(
         Path(data_dir),
         socket.socket(fileno=int(line)),
         socket.socket(fileno=int(private)),
+        public_url,
     )
 
 

@@ -97,7 +97,10 @@ def described(computations: list[tuple[str, str]]) -> list[dict[str, Any]]:
 
 def extra(version: int) -> tuple[str, str]:
     """A trait that shares nothing with others, so that it needs the past."""
-    return f"Extra {version}", f"event('Counted').where(property('sandbox_sequence') > {-version}).count()"
+    return (
+        f"Extra {version}",
+        f"event('Counted').where(property('sandbox_sequence') > {-version}).count()",
+    )
 
 
 async def keep_applying(

@@ -5,6 +5,8 @@ from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+
 from headgate.channel import Emitted, Taken
 from headgate.clock import ManualClock
 from headgate.eventlog.group_commit import GroupCommit
@@ -20,6 +22,11 @@ def emitted(*users: str) -> Emitted:
     raws = [b'{"type":"identify","messageId":"p-%d"}' % at for at, _ in enumerate(users)]
     ids = [f"p-{at}" for at, _ in enumerate(users)]
     return Emitted(7, "heap", raws, ids, list(users))
+
+
+def emitted_behind(*users: str) -> Emitted:
+    """The same, for which nobody waits."""
+    return msgspec.structs.replace(emitted(*users), behind=True)
 
 
 def taken(directory: Path, one: Emitted, leaving: Collection[str], times: int = 1) -> list[bytes]:
@@ -48,6 +55,23 @@ def test_what_is_said_of_users_who_are_to_be_forgotten_is_dropped(tmp_path: Path
     """And answered all the same, so that it is not said again; neighbours are taken in."""
     one = emitted("ann", "bob", "ann", "cid")
     assert taken(tmp_path, one, {"ann"}) == [one.raws[1], one.raws[3]]
+
+
+def test_the_log_knows_what_nobody_waits_for(tmp_path: Path) -> None:
+    """Told again as urgent it stays as it was, since it is the same message."""
+    clock = ManualClock(NOW_MS)
+    with closing(memory_log(clock)) as log:
+
+        async def take_both() -> None:
+            commits = GroupCommit(log, RefusedRing(tmp_path / "refused.db"), lambda seq: None)
+            for one in (emitted_behind("ann"), emitted("ann"), emitted("ann", "bob")):
+                await take(one, (), commits=commits, clock=clock, workspace_version=1)
+            await commits.close()
+
+        asyncio.run(take_both())
+        entries = [entry for block in log.blocks(0) for entry in block.entries()]
+        assert [one.envelope.behind for one in entries] == [True, False]
+        assert {one.envelope.source for one in entries} == {"engage/heap"}
 
 
 def test_nothing_is_written_when_nobody_is_left(tmp_path: Path) -> None:

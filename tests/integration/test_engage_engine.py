@@ -105,6 +105,10 @@ class House:
             for key, value in msgspec.json.decode(row.raw)["traits"].items()
         ]
 
+    def behind(self) -> dict[str, bool]:
+        """Of whom something waits for the log, and whether it stands behind."""
+        return {row.user_id: row.behind for row in self.store.outbox(100)}
+
     def orders_of(self, user: str) -> Any:
         """What the number of orders is kept as."""
         profile = self.store.find(Identifier("user_id", user))
@@ -317,6 +321,36 @@ def test_two_who_become_one_are_counted_once(house: House) -> None:
     assert house.store.sizes() == {BUYERS: 1, ORDERS: 1}
     assert house.undeliverable() == {}
     assert house.told() == [("ann", "orders", 2)]
+
+
+def test_what_a_sweep_says_stands_behind_what_messages_and_time_say(house: House) -> None:
+    """Nobody waits for it; of a user of whom something urgent is said, it does no longer."""
+    house.use(told=())
+    house.order("time")
+    house.engine.read()
+    house.clock.advance(29 * DAY_S)
+    house.order("ann", "bob")
+    house.engine.read()
+    house.use()
+    house.store.swept_to(0)
+    assert house.engine.sweep()
+    assert house.behind() == {"ann": True, "bob": True, "time": True}
+    house.order("bob", "new")
+    house.engine.read()
+    assert house.behind() == {"ann": True, "bob": False, "new": False, "time": True}
+    house.clock.advance(DAY_S)
+    assert house.engine.let_time_pass()
+    assert house.behind() == {"ann": True, "bob": False, "new": False, "time": False}
+
+
+def test_what_is_told_at_the_end_of_an_interval_stands_behind(house: House) -> None:
+    """It is about everybody of the interval at once."""
+    house.use(sync_interval_ms=60_000)
+    house.order("ann")
+    house.engine.read()
+    house.clock.advance(60)
+    assert house.engine.let_time_pass()
+    assert house.behind() == {"ann": True}
 
 
 def test_a_sweep_goes_on_behind_a_restart_and_tells_everybody_once(house: House) -> None:

@@ -241,6 +241,31 @@ def test_the_outbox_gives_what_was_not_taken_and_no_number_twice(store: EngageSt
     assert store.outbox(9)[0].number > last
 
 
+def test_what_stands_behind_is_given_last(store: EngageStore) -> None:
+    """Whenever it came; so many of it as of the others."""
+    store.commit(batch(outbox=[identify(1, "ann"), identify(2, "bob"), identify(3)], behind=True))
+    store.commit(batch(outbox=[identify(4, "cid"), identify(5, "dee")]))
+    assert [(row.message_id, row.behind) for row in store.outbox(2)] == [
+        ("p4", False),
+        ("p5", False),
+        ("p1", True),
+        ("p2", True),
+    ]
+
+
+def test_what_is_urgent_takes_along_what_stands_behind_of_its_user(store: EngageStore) -> None:
+    """Each user is told in order; what comes behind later stays there."""
+    store.commit(batch(outbox=[identify(1, "ann"), identify(2, "bob")], behind=True))
+    store.commit(batch(outbox=[identify(3, "bob")]))
+    store.commit(batch(outbox=[identify(4, "bob")], behind=True))
+    assert [(row.message_id, row.behind) for row in store.outbox(9)] == [
+        ("p2", False),
+        ("p3", False),
+        ("p1", True),
+        ("p4", True),
+    ]
+
+
 def test_sizes_are_added_up_and_kept_by_the_hour(store: EngageStore) -> None:
     """At the end of each hour in which they changed."""
     for clock_ms, came in ((1, 3), (HOUR_MS - 1, -1), (2 * HOUR_MS, 4), (3 * HOUR_MS, 0)):

@@ -5,7 +5,8 @@ counts what is pending message by message, which takes longer the more there is.
 """
 
 from collections import Counter, defaultdict
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED
 from headgate.delivery.reader import DeliveryReader
 from headgate.delivery.routing import DEVICE
 from headgate.eventlog.sqlite import sqlite_reader
+from headgate.records.flow import Flows
+from headgate.records.outcomes import PENDING
 from headgate.records.stored import Stored
 from headgate.records.stretches import received_at
 from headgate.stores import DELIVERY, LOG
@@ -65,8 +68,34 @@ def destinations_doing(visit: Visit, current: ReadyVersion) -> dict[str, Doing]:
     """Every destination of a version, by slug."""
     counts = _outcomes(visit.parts.outside.data_dir / DELIVERY)
     return {
-        one.slug: _doing(visit, one, counts[current.destination_ids[one.slug]])
+        one.slug: _doing(
+            visit, one, counts[current.destination_ids[one.slug]], _waiting(visit, one)
+        )
         for one in current.workspace.destinations
+    }
+
+
+@contextmanager
+def facts_of(stored: Stored) -> Iterator[DeliveryReader | None]:
+    """What delivery has recorded, as of one moment; None while there is nothing."""
+    facts = stored.facts()
+    with closing(facts) if facts else nullcontext():
+        if facts:
+            facts.freeze()
+        yield facts
+
+
+def ids_of(stored: Stored, slug: str) -> list[int]:
+    """The numbers of a destination and of those that had its slug before, as the audit counts them."""
+    return [stay.id for stay in stored.history if stay.slug == slug]
+
+
+def doing_in(visit: Visit, stored: Stored, found: Flows) -> dict[str, Doing]:
+    """Every destination of the newest version by slug, with the outcomes of a period."""
+    return {
+        one.slug: _doing(visit, one, flow.outcomes, flow.outcomes[PENDING])
+        for one in stored.current.workspace.destinations
+        for flow in [found.of(ids_of(stored, one.slug))]
     }
 
 
@@ -89,7 +118,13 @@ def _outcomes(path: Path) -> defaultdict[int, Counter[str]]:
     return counts
 
 
-def _doing(visit: Visit, one: Destination, outcomes: Counter[str]) -> Doing:
+def _waiting(visit: Visit, one: Destination) -> int:
+    """How much is pending, as the couriers know."""
+    standing = next((known for known in visit.standing if known.slug == one.slug), None)
+    return standing.pending + standing.unread if standing else 0
+
+
+def _doing(visit: Visit, one: Destination, outcomes: Counter[str], pending: int) -> Doing:
     standing = next((known for known in visit.standing if known.slug == one.slug), None)
     state, trouble = _state(one, standing)
     return Doing(
@@ -102,7 +137,7 @@ def _doing(visit: Visit, one: Destination, outcomes: Counter[str]) -> Doing:
         outcomes[DELIVERED],
         outcomes[DISCARDED],
         outcomes[FAILED],
-        standing.pending + standing.unread if standing else 0,
+        pending,
     )
 
 

@@ -6,20 +6,24 @@ carries the session's proof. Either alone would do; both together forgive a mist
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import Match, Route
 
+from headgate.app.lines import BUSY, OVER, Opened, said_once
 from headgate.app.parts import Parts
 from headgate.app.routes import AppRoute
 from headgate.app.visit import (
     Call,
     Change,
     Forbidden,
+    NothingHere,
     SignedOut,
     Visit,
     cookie_name,
@@ -29,6 +33,7 @@ from headgate.app.visit import (
 from headgate.workspace.access import SCOPES, Account
 
 MAX_BODY_BYTES = 1_048_576
+LINES_PER_SESSION = 4  # a browser opens six connections to a host over HTTP/1.1
 _AT_ONCE = 4
 _TOKEN_ACTOR = "token {}"
 
@@ -42,13 +47,28 @@ class TooLarge(Exception):
 class Guard:
     """Makes handlers safe to serve."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, routes: Iterable[AppRoute]) -> None:
         self._parts = parts
         self._threads = asyncio.Semaphore(_AT_ONCE)
+        self._showing = asyncio.Semaphore(1)  # of what moves by itself, so that others have room
+        self._lines: Counter[str] = Counter()
+        self._placed = [
+            (Route(one.path, self._handler(one), methods=[one.method]), one) for one in routes
+        ]
 
-    def handler(self, route: AppRoute) -> Handler:
+    @property
+    def served(self) -> list[Route]:
+        """Every route, guarded."""
+        return [place for place, _ in self._placed]
+
+    def _handler(self, route: AppRoute) -> Handler:
         """What answers requests for this route."""
-        kinds = {"page": self._page, "action": self._action, "call": self._call}
+        kinds = {
+            "page": self._page,
+            "action": self._action,
+            "call": self._call,
+            "stream": self._stream,
+        }
         return partial(kinds[route.kind], route)
 
     async def visit(self, request: Request) -> Visit:
@@ -57,6 +77,17 @@ class Guard:
         person = await self._person(session)
         standing = self._parts.outside.standing()
         return Visit(self._parts, request, person, session if person else "", standing)
+
+    async def shown(self, request: Request, address: str) -> str:
+        """The page at an address, for who sent another request; "" when there is none that they may see."""
+        path, _, query = address.partition("?")
+        scope = {**request.scope, "path": unquote(path), "raw_path": path.encode()}
+        scope |= {"query_string": query.encode(), "path_params": {}}
+        for place, route in self._placed:
+            match, found = place.matches(scope)
+            if match is Match.FULL and route.kind == "page":
+                return await self._text_of(route, await self.visit(Request({**scope, **found})))
+        return ""
 
     async def _page(self, route: AppRoute, request: Request) -> Response:
         visit = await self.visit(request)
@@ -98,6 +129,40 @@ class Guard:
             return refusal(400, "bad_request", f"The body is not JSON: {error}.")
         call = Call(self._parts, request, _TOKEN_ACTOR.format(token.name), body)
         return await self._in_thread(partial(route.handle, call))
+
+    async def _stream(self, route: AppRoute, request: Request) -> Response:
+        visit = await self.visit(request)
+        if visit.person is None:
+            return said_once(OVER)
+        _check_role(route, visit)
+        session = visit.session
+        if self._lines[session] >= LINES_PER_SESSION:
+            return said_once(BUSY)
+        self._lines[session] += 1
+        return Opened(
+            visit,
+            route.handle,
+            is_theirs=partial(self._is_theirs, session),
+            show=partial(self.shown, request),
+            closed=partial(self._closed, session),
+        )
+
+    def _closed(self, session: str) -> None:
+        self._lines[session] -= 1
+        self._lines += Counter()  # forgets who has none
+
+    async def _is_theirs(self, session: str) -> bool:
+        return await self._person(session) is not None
+
+    async def _text_of(self, route: AppRoute, visit: Visit) -> str:
+        if visit.person is None or not visit.may(route.needs):
+            return ""
+        async with self._showing:
+            try:
+                response = await asyncio.to_thread(route.handle, visit)
+            except NothingHere:
+                return ""
+        return bytes(response.body).decode() if response.status_code == 200 else ""
 
     async def _person(self, session: str) -> Account | None:
         if not session:

@@ -4,8 +4,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from headgate.app import bodies
 from headgate.app.assets import Assets
-from headgate.app.showing import figure, instant, made_visible, masked, moment
+from headgate.app.masking import masks
+from headgate.app.showing import ago, clock, figure, instant, made_visible, masked, moment
+from headgate.app.values import in_address, in_json, seconds_in_words
 
 
 def templates(assets: Assets) -> Environment:
@@ -22,9 +25,17 @@ def templates(assets: Assets) -> Environment:
         "visible": made_visible,
         "moment": moment,
         "instant": instant,
+        "clock": clock,
+        "ago": ago,
         "figure": figure,
         "masked": masked,
+        "body": bodies.shown,
+        "exact": bodies.exact,
+        "json": in_json,
+        "address": in_address,
+        "seconds": seconds_in_words,
     }
     environment.filters.update(filters)
     environment.globals["asset"] = assets.url
+    environment.globals["masks"] = masks
     return environment

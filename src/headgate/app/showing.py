@@ -36,9 +36,24 @@ def made_visible(text: str) -> Markup:
 def moment(at_ms: int) -> Markup:
     """An instant as people read it, with the exact one for machines and for the pointer."""
     at = datetime.fromtimestamp(at_ms / 1000, UTC)
-    exact = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    words = f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
-    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(exact, words)
+    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(_exact(at), _words(at))
+
+
+def clock(at_ms: int) -> Markup:
+    """The time of day, to the millisecond, for lists of what comes one after the other."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return Markup('<time datetime="{0}" data-form="clock" title="{0}">{1}</time>').format(
+        _exact(at), f"{at:%H:%M:%S}.{at_ms % 1000:03}"
+    )
+
+
+def ago(at_ms: int, now_ms: int) -> Markup:
+    """How long ago something was, up to a day; then when. Goes on by itself in a browser with scripts."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC)
+    words = _age((now_ms - at_ms) // 1000) or _words(at)
+    return Markup('<time datetime="{0}" data-age data-utc="{1}" title="{0}">{2}</time>').format(
+        _exact(at), _words(at), words
+    )
 
 
 def instant(text: str) -> Markup:
@@ -56,6 +71,22 @@ def masked(secret: str) -> str:
     """Enough of a key to tell it from others."""
     end = secret[-2:] if len(secret) > _LONG_CHARS else ""
     return f"{secret[:4]}…{end}" if len(secret) > 4 else secret
+
+
+def _exact(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _words(at: datetime) -> str:
+    return f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
+
+
+def _age(seconds: int) -> str:
+    """In the words of `times.js`; "" from a day on."""
+    for limit, size, unit in ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h")):
+        if seconds < limit:
+            return f"{max(0, seconds // size)} {unit} ago"
+    return ""
 
 
 def _dots(count: int) -> Markup:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 from starlette.requests import Request
@@ -22,6 +22,7 @@ from headgate.workspace.sqlite_store import SqliteWorkspaceReader, SqliteWorkspa
 THEMES = ("system", "light", "dark")
 _SAID = "headgate_said"
 _THEME = "headgate_theme"
+_OWN_HOSTS = ("127.0.0.1", "localhost", "::1")
 _YEAR_S = 31_536_000
 _SAID_S = 60
 
@@ -89,6 +90,13 @@ class Visit:
         """Light, dark, or as the system has it."""
         wanted = self.request.cookies.get(_THEME, "")
         return wanted if wanted in THEMES else THEMES[0]
+
+    @property
+    def has_sandbox(self) -> bool:
+        """Whether a destination points at a Heap on this very machine, which is never the real one."""
+        destinations = self.workspace.current().document["destinations"]
+        urls = (one.get("settings", {}).get("apiBaseUrl", "") for one in destinations)
+        return any(urlsplit(url).hostname in _OWN_HOSTS for url in urls)
 
     def may(self, needs: Role | None) -> bool:
         """Whether the person may do what needs this role."""

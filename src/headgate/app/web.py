@@ -6,6 +6,7 @@ Built when it is first asked for (`private.py`), so that a server whose app nobo
 import asyncio
 import logging
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from headgate.app.assets import MOUNTED_AT as ASSETS_AT
+from headgate.app.figures import stored_in
 from headgate.app.guard import Guard, TooLarge
 from headgate.app.pages import (
     access,
@@ -28,10 +30,12 @@ from headgate.app.pages import (
     debugger,
     delivery,
     destinations,
+    door,
     failures,
     file,
     first,
-    help,
+    keys,
+    live,
     messages,
     overview,
     people,
@@ -44,6 +48,7 @@ from headgate.app.pages import (
 )
 from headgate.app.parts import Outside, Parts, build
 from headgate.app.routes import AppRoute
+from headgate.app.verdict import not_accepting
 from headgate.app.visit import Forbidden, NothingHere, SignedOut, Visit
 from headgate.workspace.errors import WorkspaceError
 
@@ -53,6 +58,7 @@ MODULES = (
     messages,
     search,
     sources,
+    door,
     debugger,
     destinations,
     delivery,
@@ -60,8 +66,8 @@ MODULES = (
     tester,
     catalog,
     connect,
-    audiences,
     builder,
+    audiences,
     profiles,
     sandbox,
     access,
@@ -69,7 +75,8 @@ MODULES = (
     audit,
     file,
     upkeep,
-    help,
+    keys,
+    live,
     api,
 )
 ROUTES: tuple[AppRoute, ...] = tuple(route for module in MODULES for route in module.ROUTES)
@@ -92,11 +99,13 @@ class WebApp:
 
     def __init__(self, outside: Outside) -> None:
         self._parts = parts = build(outside)
-        self._guard = guard = Guard(parts)
+        parts.templates.globals["served"] = frozenset(route.path for route in ROUTES)
+        parts.templates.globals["doors_trouble"] = _doors_trouble
+        self._guard = guard = Guard(parts, ROUTES)
         self._app = Starlette(
             routes=[
                 Route(f"{ASSETS_AT}/{{name}}", self._asset, methods=["GET"]),
-                *(Route(one.path, guard.handler(one), methods=[one.method]) for one in ROUTES),
+                *guard.served,
             ],
             exception_handlers={
                 HTTPException: self._http_error,
@@ -181,6 +190,13 @@ class WebApp:
         response = visit.render("error.html", status, title=title, words=words)
         response.headers.update(headers or {})
         return response
+
+
+def _doors_trouble(visit: Visit) -> str:
+    """Why the doors take nothing in, for the bar of every page; "" when they do, or nobody can tell."""
+    with suppress(WorkspaceError, OSError):
+        return not_accepting(stored_in(visit))
+    return ""
 
 
 def _add_headers(message: MutableMapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from headgate.destinations.interface import Budget
 
 WINDOW_S = 61.0
 _PLENTY = 1_000_000_000
-_BEHIND = 0.96 * WINDOW_S / 60.0  # of a budget, for `WINDOW_S`: 96 % of the rows of each minute
+_PER_WINDOW = WINDOW_S / 60.0
 
 
 class Spending:
@@ -29,18 +29,18 @@ class Spending:
         """Whether there is any limit. Without one, nothing is counted."""
         return bool(self.budget.rows_per_min or self.budget.rows_per_min_per_user)
 
-    def room(self, now_s: float, *, behind: bool = False) -> int:
+    def room(self, now_s: float, *, leaving: float = 0.0) -> int:
         """Rows that may be sent now; a very large number when there is no limit.
 
-        What stands `behind` the live messages leaves 4 % of the budget free for them.
+        `leaving`: the part of each minute's rows that is left free for others, from 0 to 1.
         """
         self._expire(now_s)
-        return _room(self.budget.rows_per_min, self._used, _PLENTY, behind)
+        return _room(self.budget.rows_per_min, self._used, _PLENTY, leaving)
 
-    def room_for(self, identity: str, wanted: int, *, behind: bool = False) -> int:
+    def room_for(self, identity: str, wanted: int, *, leaving: float = 0.0) -> int:
         """How many of `wanted` rows of one user might be sent when `room` was last asked for."""
         limit = self.budget.rows_per_min_per_user
-        return _room(limit, self._used_by[identity], wanted, behind)
+        return _room(limit, self._used_by[identity], wanted, leaving)
 
     def reserve(self, rows: Mapping[str, int]) -> "Reservation":
         """Takes rows, counted by user, out of the budget: they are being sent."""
@@ -110,10 +110,10 @@ def strictest(one: Budget, other: Budget) -> Budget:
     )
 
 
-def _room(limit: int, used: int, wanted: int, behind: bool) -> int:
+def _room(limit: int, used: int, wanted: int, leaving: float) -> int:
     if not limit:
         return wanted
-    usable = max(1, int(limit * _BEHIND)) if behind else limit
+    usable = max(1, int(limit * (1.0 - leaving) * _PER_WINDOW)) if leaving else limit
     return min(wanted, max(0, usable - used))
 
 

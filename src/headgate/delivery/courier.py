@@ -8,8 +8,8 @@ Everything is driven by events: new messages, answers, due retries. Order per us
 What is in memory can be rebuilt: after a restart the intake reads on from the cursor, passes over what
 is settled above it, and takes the retry state from the store.
 
-Replayed messages stand behind the live ones: they go when nothing live can, and leave both a slot and some of
-the budget free.
+Replayed and deferred messages stand behind the live ones: they go when nothing live can, and leave both slots and
+some of the budget free.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ from headgate.delivery.turns import Turns
 
 MAX_IN_FLIGHT = 4
 MAX_RETRYING = 3  # one is for what is new: retries that time out never take all
-MAX_REPLAYING = 2
+MAX_BEHIND = 2
 _GIVE_UP_EVERY_S = 60.0
 _AGAIN_AFTER_ERROR_S = 60.0
 _ON_AFTER_ERROR_S = 5.0
@@ -74,7 +74,7 @@ class Courier:
         self._ledger = Ledger(connection.id, tools, self._intake, self.breaker, standing)
         self._in_flight: set[asyncio.Task[None]] = set()
         self._retrying: set[asyncio.Task[None]] = set()
-        self._replaying: set[asyncio.Task[None]] = set()
+        self._behind: set[asyncio.Task[None]] = set()
         self._settings_changes = 0
         self._goes_at_once = False
         self._gave_up_at_s = 0.0
@@ -108,6 +108,10 @@ class Courier:
         What is in flight goes on as it was sent; when it has to be tried again, it is mapped anew too.
         """
         self.connection = self._intake.connection = connection
+        self.try_again()
+
+    def try_again(self) -> None:
+        """What waits for its next attempt is read, routed and attempted at once."""
         self.breaker.probe_soon()
         self.look_again(at_once=True)
 
@@ -213,7 +217,7 @@ class Courier:
         may_retry = len(self._retrying) < MAX_RETRYING
         waited = self._waiting.take_due(now_s) if may_retry else None
         batch = self._turns.affordable(waited) if waited else self._turns.next_batch(now_s)
-        if batch is None and waited is None and len(self._replaying) < MAX_REPLAYING:
+        if batch is None and waited is None and len(self._behind) < MAX_BEHIND:
             batch = self._turns.next_batch(now_s, behind=True)
         if batch is not None:
             self._start(batch, is_retry=waited is not None)
@@ -240,13 +244,13 @@ class Courier:
         if is_retry:
             self._retrying.add(task)
         elif self._lanes.stands_behind(batch):
-            self._replaying.add(task)
+            self._behind.add(task)
         task.add_done_callback(self._landed)
 
     def _landed(self, task: "asyncio.Task[None]") -> None:
         self._in_flight.discard(task)
         self._retrying.discard(task)
-        self._replaying.discard(task)
+        self._behind.discard(task)
         self.wake()
 
     async def _carry(self, batch: Batch, reservation: Reservation) -> None:
@@ -438,10 +442,10 @@ class Courier:
         ):
             self.wake()
         if (
-            room.is_full_of_replayed
-            and len(self._replaying) < MAX_REPLAYING
-            and spending.room(now_s, behind=True) > 0
-            and room.make_for_replayed()
+            room.is_full_behind
+            and len(self._behind) < MAX_BEHIND
+            and spending.room(now_s, leaving=room.left_free) > 0
+            and room.make_behind()
         ):
             self.wake()
 

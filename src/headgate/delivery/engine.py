@@ -16,6 +16,7 @@ from headgate.clock import Clock
 from headgate.delivery.breaker import State
 from headgate.delivery.budget import Spending, strictest
 from headgate.delivery.connection import Connection, Tools
+from headgate.delivery.counting import Counting
 from headgate.delivery.courier import Courier
 from headgate.delivery.erasing import Without
 from headgate.delivery.facts import REPLAYED, Facts, Outcome, Standing
@@ -31,14 +32,13 @@ from headgate.delivery.taking_up import reopened
 from headgate.delivery.transport import LONGEST_ATTEMPT_S, Transport
 from headgate.destinations.interface import Budget
 from headgate.destinations.interface import Destination as Kind
-from headgate.eventlog.interface import LogReader
+from headgate.eventlog.interface import SegmentedReader
 from headgate.spec.message import Envelope
 from headgate.spec.settings import duration_s
 from headgate.workspace.store import DestinationStay
 from headgate.workspace.versions import Versions
 
 _NEVER_IN_TROUBLE = Standing(State.CLOSED.value, "", 0)
-_COUNTS_KEPT_MS = 400 * 24 * 3600 * 1000
 _BETWEEN_FORGETTING_S = 0.1
 
 log = logging.getLogger("headgate.delivery")
@@ -69,7 +69,7 @@ class Delivery:
     def __init__(
         self,
         *,
-        log: LogReader,
+        log: SegmentedReader,
         store: DeliveryStore,
         versions: Versions,
         history: Callable[[], list[DestinationStay]],
@@ -100,6 +100,7 @@ class Delivery:
             outcome_before=self._outcome_before,
             withheld=withheld,
         )
+        self._counting = Counting(log, self._recorder, clock)
         self._spending: dict[str, Spending] = {}
         self._arriving: dict[str, dict[str, int]] = {}  # by scope and user: until when
         self._couriers: dict[int, Courier] = {}
@@ -110,9 +111,11 @@ class Delivery:
         """Takes up delivery where the last process left it."""
         self._remember_spending()
         self.reconfigure()
+        self._counting.start()
 
     def wake(self) -> None:
         """There are new messages in the log."""
+        self._counting.wake()
         for courier in self._couriers.values():
             courier.wake()
 
@@ -129,6 +132,11 @@ class Delivery:
             elif courier.connection.router != connection.router:
                 courier.reconnect(connection)
         self.wake()
+
+    def try_again(self) -> None:
+        """What waits for its next attempt is attempted now, whatever a destination asked for."""
+        for courier in self._couriers.values():
+            courier.try_again()
 
     def withhold(self) -> None:
         """The list of users whose messages must not go has changed, or messages of the log were erased."""
@@ -203,6 +211,7 @@ class Delivery:
         What is cut off is sent again after the next start, under the same idempotency keys.
         """
         await asyncio.gather(*(courier.stop(within_s) for courier in self._couriers.values()))
+        await self._counting.stop()
         await self._recorder.close()
         tasks = [*self._tasks.values(), *self._on_the_side]
         for task in tasks:
@@ -214,6 +223,7 @@ class Delivery:
     def _recorded(self, settled_to: int) -> None:
         self._settled_to = settled_to
         self._settled(settled_to)
+        self._counting.wake()
 
     def _start_courier(self, connection: Connection, first_version: int) -> None:
         """Starts where its last process stood; a new destination where its first message may be."""
@@ -326,8 +336,7 @@ class Delivery:
         return task
 
     async def _forget_before(self, first_seq: int) -> None:
-        before_ms = self._tools.clock.now_ms() - _COUNTS_KEPT_MS
-        await self._recorder.run(lambda store: store.forget_counts_before(before_ms))
+        await self._recorder.run(lambda store: store.forget_counts_before(first_seq))
         for courier in list(self._couriers.values()):
             oldest = courier.replays.oldest_seq()
             first = first_seq if oldest is None else min(first_seq, oldest)

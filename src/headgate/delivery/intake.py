@@ -1,13 +1,14 @@
 """What one courier takes in: reads the log, routes and maps, fills the lanes, settles what is not meant to go.
 
-    log → read → _admit_all → lanes        (or parked, when its lane is; or settled at once)
+    log → read → _admit_all → lanes        (or parked, when its lane is; or deferred; or settled at once)
 
 Read first is what was read before: parked lanes that may go, then what has to be mapped again because
-the settings have changed; last, when nothing live is left to be read, replayed messages. Reading stops where
-memory is full (`room.py`).
+the settings have changed; last, when nothing live is left to be read, replayed messages, then those that were
+deferred since nobody waits for them (`deferred.py`). Reading stops where memory is full (`room.py`).
 
 While profile writes of a user are replayed, the user's live messages line up behind them in the same lane,
-and the replayed events, in a lane of their own, begin when the writes have their outcome.
+and the replayed events, in a lane of their own, begin when the writes have their outcome. What is deferred of a
+user is no longer when a live message of the user arrives, and goes before it.
 """
 
 import logging
@@ -25,7 +26,7 @@ from headgate.delivery.lanes import Batch, Lane, Lanes, Pending, Run, user_of
 from headgate.delivery.progress import Progress
 from headgate.delivery.reader import Retry
 from headgate.delivery.replays import Replays, Writes, owner_of
-from headgate.delivery.room import REPLAYED_AT_ONCE, Room
+from headgate.delivery.room import BEHIND_AT_ONCE, Room
 from headgate.delivery.shared_log import Logged
 from headgate.delivery.waiting import WaitingList
 from headgate.destinations.interface import Discard, Row
@@ -39,9 +40,7 @@ log = logging.getLogger("headgate.delivery")
 
 _Why = tuple[Outcome, str, str]
 _WITHHELD: tuple[_Why, ...] = ((DISCARDED, "erased", ""), (DISCARDED, "suppressed", ""))
-_Place = tuple[
-    Lane, bool, bool
-]  # the lane, whether it is parked, whether it stands behind the others
+_Place = tuple[Lane, bool] | None  # the lane, whether it stands behind; None: not in memory
 _Source = tuple[Iterator[list[Logged]], Callable[[list[Logged]], None]]
 
 
@@ -85,10 +84,12 @@ class Intake:
     def map_again(self, *, at_once: bool = False) -> None:
         """What waits, in lanes, parked or for retry, is read once more under the settings that hold now.
 
-        What waits for its next attempt goes on waiting, unless all may be attempted `at_once`.
+        What waits for its next attempt goes on waiting, unless all may be attempted `at_once`. Deferred messages
+        are mapped when it is their turn.
         """
-        seqs = self.room.clear(at_once=at_once)
-        self.progress.ask_again(self.replays.put_back(np.sort(np.array(seqs, np.int64))))
+        seqs = np.sort(np.array(self.room.clear(at_once=at_once), np.int64))
+        live = self.progress.deferred.put_back(self.replays.put_back(seqs))
+        self.progress.ask_again(live)
         self.interrupt()
 
     async def read(self, meanwhile: Callable[[], None]) -> None:
@@ -158,10 +159,12 @@ class Intake:
         if not self.room.is_full:
             yield self._tools.log.after(self.progress.read_to), self._take_in
             yield from self._parked()
-        while self._may_read_replayed() and len(
-            next_ones := self.replays.to_read(REPLAYED_AT_ONCE)
+        while self._may_read_replayed() and len(replayed := self.replays.to_read(BEHIND_AT_ONCE)):
+            yield self._tools.log.these(replayed.tolist()), self._take_in_replayed
+        while self._may_read_deferred() and (
+            deferred := self.progress.deferred.first(BEHIND_AT_ONCE)
         ):
-            yield self._tools.log.these(next_ones.tolist()), self._take_in_replayed
+            yield self._tools.log.these(deferred), self._take_in_deferred
 
     def _again(self) -> Iterator[_Source]:
         while not self.room.is_full and (again := self.progress.again(_READ_AGAIN_AT_ONCE)):
@@ -174,15 +177,20 @@ class Intake:
                 break
 
     def _may_read_replayed(self) -> bool:
-        return self.replays.is_open and not self.room.is_full and not self.room.is_full_of_replayed
+        return not self.room.is_full and not self.room.is_full_behind
+
+    def _may_read_deferred(self) -> bool:
+        """Not while older profile writes, which are replayed, have no place in their users' lanes yet."""
+        is_full = self.room.is_memory_full or self.room.is_full_behind
+        return not is_full and self.replays.writes_are_read
 
     def _feed(self, lane_of: dict[int, Lane], messages: list[Logged]) -> None:
         """Takes in messages of parked lanes."""
         last = {lane_of[one.seq]: one.seq for one in messages}
+        behind = {lane: self.room.would_stand_behind(lane) for lane in last}
         for lane, seq in last.items():
             self.progress.parked.drop(lane, seq)
-        behind = {lane: self.room.would_stand_behind(lane) for lane in last}
-        self._admit_all(messages, lambda seq, row: (lane_of[seq], False, behind[lane_of[seq]]))
+        self._admit_all(messages, lambda one, row: (lane_of[one.seq], behind[lane_of[one.seq]]))
 
     def _take_in_again(self, messages: list[Logged]) -> None:
         """Takes in messages that were read before."""
@@ -194,7 +202,7 @@ class Intake:
         progress = self.progress
         wanted = [one for one in messages if one.envelope and progress.wants(one.seq, one.envelope)]
         progress.has_read_to(messages[-1].seq)
-        self._admit_all(wanted, self._live_place)
+        self._admit_all(wanted, self._new_place)
         if progress.cursor > self._recorded_cursor + _CURSOR_EVERY:
             self._tools.recorder.record(Facts(cursors=self.cursor()))
 
@@ -203,8 +211,13 @@ class Intake:
         is_write = self.replays.take([one.seq for one in messages])
         self._admit_all(
             [one for one in messages if one.seq in is_write],
-            lambda seq, row: self._replayed_place(row, is_write[seq]),
+            lambda one, row: self._replayed_place(one, row, is_write[one.seq]),
         )
+
+    def _take_in_deferred(self, messages: list[Logged]) -> None:
+        """Takes in messages of which only the numbers were taken in when they were read first."""
+        taken = set(self.progress.deferred.take([one.seq for one in messages]))
+        self._admit_all([one for one in messages if one.seq in taken], self._deferred_place)
 
     def _pass_over(self, broken: BrokenBlock) -> None:
         """Messages whose bytes are damaged on disk are settled as failed, never skipped in silence."""
@@ -227,30 +240,49 @@ class Intake:
 
     # places
 
-    def _live_place(self, seq: int, row: Row) -> _Place:
-        """In its user's lane, behind everything of the user that is replayed in order."""
-        lane = row.identity
-        if self.replays.is_open and self.replays.has_writes(lane):
-            self._bring_writes_forward(lane)
-        return lane, lane in self.progress.parked, False
+    def _new_place(self, one: Logged, row: Row) -> _Place:
+        if one.stands_behind:
+            self.progress.deferred.add(one.seq, row.identity)
+            return None
+        return self._live_place(one, row)
 
-    def _replayed_place(self, row: Row, is_write: bool) -> _Place:
+    def _live_place(self, one: Logged, row: Row) -> _Place:
+        """In its user's lane, behind everything of the user that is replayed in order or was deferred."""
+        self._bring_forward(row.identity)
+        return self._in_lane(one, row.identity, behind=False)
+
+    def _deferred_place(self, one: Logged, row: Row) -> _Place:
+        return self._in_lane(one, row.identity, behind=True)
+
+    def _replayed_place(self, one: Logged, row: Row, is_write: bool) -> _Place:
         lane: Lane = row.identity if is_write else (row.identity,)
-        is_parked = lane in self.progress.parked or self.room.has_writes_before(lane)
-        return lane, is_parked, self.room.would_stand_behind(lane)
+        if self.room.has_writes_before(lane):
+            self.progress.parked.add(lane, one.seq)
+            return None
+        return self._in_lane(one, lane, behind=self.room.would_stand_behind(lane))
 
-    def _bring_writes_forward(self, lane: str) -> None:
-        """The user's replayed profile writes become as urgent as the live message that waits for them."""
-        to_read = self.replays.make_live(lane)
+    def _in_lane(self, one: Logged, lane: Lane, *, behind: bool) -> _Place:
+        """Its lane; parked when its lane is."""
+        if lane in self.progress.parked:
+            self.progress.parked.add(lane, one.seq)
+            return None
+        return lane, behind
+
+    def _bring_forward(self, lane: str) -> None:
+        """What goes before a live message of the user becomes as urgent as that."""
+        to_read = self.progress.deferred.take_of(lane)
+        has_writes = self.replays.is_open and self.replays.has_writes(lane)
+        if has_writes:
+            to_read += self.replays.make_live(lane)
         if to_read:
             self.progress.parked.add_all(lane, to_read)
         self.lanes.bring_forward(lane)
-        if self.lanes.is_idle(lane):
+        if (has_writes or to_read) and self.lanes.is_idle(lane):
             self.room.want_food([lane])
 
     # one message
 
-    def _admit_all(self, messages: list[Logged], place: Callable[[int, Row], _Place]) -> None:
+    def _admit_all(self, messages: list[Logged], place: Callable[[Logged, Row], _Place]) -> None:
         """Finds each message's place, or its outcome when it does not go."""
         replayed = self.replays.held([one.seq for one in messages])
         settled: dict[_Why, list[int]] = {}
@@ -270,10 +302,10 @@ class Intake:
                     untold.append(one.seq)
                 continue
             assert isinstance(row, Row) and message is not None
-            lane, is_parked, behind = place(one.seq, row)
-            if is_parked:
-                self.progress.parked.add(lane, one.seq)
+            found = place(one, row)
+            if found is None:
                 continue
+            lane, behind = found
             if one.seq in replayed:
                 self.progress.opened_again(one.seq, len(row.encoded))
             else:

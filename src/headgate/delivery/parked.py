@@ -45,6 +45,10 @@ class Parked:
         """The first `n` numbers of a lane."""
         return self._lanes[lane][:n]
 
+    def all(self, lane: Lane) -> "array[int]":
+        """The numbers of a lane."""
+        return self._lanes[lane]
+
     def drop(self, lane: Lane, seq: int) -> None:
         """The lane is no longer parked up to this number."""
         parked = self._lanes[lane]

@@ -69,14 +69,78 @@ class Tally(NamedTuple):
     standing: int
 
 
-class Minute(NamedTuple):
-    """How many messages were given an outcome in the minute that begins at `minute_ms`."""
+class Run(NamedTuple):
+    """Messages from `first_seq` up to the next run, received within the minute that begins at `minute_ms`.
 
+    Of a lost one nobody can read any, so who owed them an outcome is unknown; its minute is a guess.
+    """
+
+    first_seq: int
     minute_ms: int
+    is_lost: bool = False
+
+
+class Counted(NamedTuple):
+    """How far counts by receipt go in the log and in the facts, and how far there are facts by now.
+
+    `run` is the last run; None without any.
+    """
+
+    seq: int
+    settled_id: int
+    newest_id: int
+    run: Run | None
+
+
+class Uncounted(NamedTuple):
+    """An outcome that is not counted by receipt yet; `positions` are its messages, packed."""
+
+    id: int
     destination: int
     outcome: str
     reason: str
     n: int
+    first_seq: int
+    last_seq: int
+    positions: bytes
+
+
+class Received(NamedTuple):
+    """How many messages a source sent in a step of time that begins at `at_ms`, by workspace version."""
+
+    at_ms: int
+    version: int
+    source: str
+    n: int
+
+
+class Became(NamedTuple):
+    """How many messages received in a step of time have an outcome now; `is_lost`: nobody can read them."""
+
+    at_ms: int
+    is_lost: bool
+    destination: int
+    outcome: str
+    reason: str
+    n: int
+
+
+class LastAnswer(NamedTuple):
+    """The end of the newest request; `status` is 0 when it was not answered."""
+
+    destination: int
+    status: int
+    error: str
+    ended_at_ms: int
+
+
+class LetterHead(NamedTuple):
+    """A dead letter without what is in it."""
+
+    seq: int
+    user_id: str
+    reason: str
+    at_ms: int
 
 
 class ReplayProgress(NamedTuple):
@@ -186,10 +250,40 @@ class DeliveryReader:
         """Outcomes over all time, by destination, outcome and reason."""
         return [Tally(*row) for row in self._db.execute(_SQL["tallies"])]
 
-    def minutes(self, from_ms: int, to_ms: int) -> Iterator[Minute]:
-        """Outcomes by the minute, of the minutes that begin in the half-open range."""
-        asked = {"from_ms": from_ms, "to_ms": to_ms}
-        return (Minute(*row) for row in self._db.execute(_SQL["minutes"], asked))
+    def counted(self) -> Counted:
+        """How far counts by receipt go (`counts.py`)."""
+        seq, settled_id, newest_id, *run = self._db.execute(_SQL["counted"]).fetchone()
+        return Counted(seq, settled_id, newest_id, None if run[0] is None else Run(*run))
+
+    def runs_from(self, seq: int) -> list[Run]:
+        """The runs in order, from the one that holds a message on."""
+        return [Run(*row) for row in self._db.execute(_SQL["runs_from"], {"seq": seq})]
+
+    def uncounted(self, place: Counted, most: int) -> list[Uncounted]:
+        """The first facts that were recorded before `place` was read, and are not counted by receipt."""
+        asked = {"after_id": place.settled_id, "to_id": place.newest_id, "limit": most}
+        return [Uncounted(*row) for row in self._db.execute(_SQL["settled_since"], asked)]
+
+    def settled_before(self, fact: Uncounted) -> Iterator[tuple[str, str, Iterator[range]]]:
+        """What had been recorded of messages before a fact about them; as `settled_within`."""
+        asked = {
+            "destination": fact.destination,
+            "first_seq": fact.first_seq,
+            "last_seq": fact.last_seq,
+            "id": fact.id,
+        }
+        for outcome, reason, packed in self._db.execute(_SQL["settled_before"], asked):
+            yield outcome, reason, runs(packed)
+
+    def received(self, from_ms: int, to_ms: int, step_ms: int) -> list[Received]:
+        """What was received in whole minutes of a half-open range, as far as it is counted, by steps."""
+        asked = {"from_ms": from_ms, "to_ms": to_ms, "step_ms": step_ms}
+        return [Received(*row) for row in self._db.execute(_SQL["received_by_step"], asked)]
+
+    def became(self, from_ms: int, to_ms: int, step_ms: int) -> list[Became]:
+        """What has become of it, by the time of receipt too."""
+        asked = {"from_ms": from_ms, "to_ms": to_ms, "step_ms": step_ms}
+        return [Became(*row) for row in self._db.execute(_SQL["outcomes_by_step"], asked)]
 
     def settled_for(
         self, destination: int, outcome: str, reason: str, from_ms: int, to_ms: int
@@ -231,6 +325,39 @@ class DeliveryReader:
     def dead_letter_counts(self) -> dict[int, int]:
         """By destination: how many dead letters there are."""
         return dict(self._db.execute(_SQL["dead_letter_counts"]))
+
+    def letter_heads(self, destination: int) -> list[LetterHead]:
+        """A destination's dead letters, ascending by number."""
+        rows = self._db.execute(_SQL["letter_heads"], {"destination": destination})
+        return [LetterHead(*row) for row in rows]
+
+    def dead_letter(self, destination: int, seq: int) -> DeadLetter | None:
+        """One of them; None when there is none (any more)."""
+        asked = {"destination": destination, "seq": seq}
+        row = self._db.execute(_SQL["letter"], asked).fetchone()
+        return DeadLetter(*row) if row else None
+
+    def failed_for(self, destination: int, first_seq: int) -> Iterator[tuple[str, Iterator[range]]]:
+        """(detail, runs of numbers) of failures that touch numbers from `first_seq` on; a later one wins."""
+        asked = {"destination": destination, "first_seq": first_seq}
+        for detail, packed in self._db.execute(_SQL["failed_for"], asked):
+            yield detail, runs(packed)
+
+    def delivered_between(self, destination: int, from_ms: int, to_ms: int) -> int:
+        """How many messages were delivered between two moments, both included."""
+        asked = {"destination": destination, "from_ms": from_ms, "to_ms": to_ms}
+        return int(self._db.execute(_SQL["delivered_between"], asked).fetchone()[0])
+
+    def last_answer(self) -> LastAnswer | None:
+        """What came back last, wherever from; None before anything did."""
+        row = self._db.execute(_SQL["last_answer"]).fetchone()
+        return LastAnswer(*row) if row else None
+
+    def next_attempt_ms(self, destination: int, after_ms: int) -> int | None:
+        """When something is next tried again, as far as retries are under way."""
+        asked = {"destination": destination, "after_ms": after_ms}
+        found: int | None = self._db.execute(_SQL["next_attempt"], asked).fetchone()[0]
+        return found
 
     def dead_letter_message(self, destination: int, seq: int) -> bytes:
         """The message of a dead letter, as `letters.py` seals it; empty when there is none."""

@@ -251,6 +251,11 @@ class Replays:
                 return found
         return self._writes.seqs[:0]
 
+    @property
+    def writes_are_read(self) -> bool:
+        """Whether every profile write that is not settled again has been read."""
+        return not len(self._writes.to_read(1))
+
     def take(self, seqs: list[int]) -> dict[int, bool]:
         """Those of the numbers that are still to be read, and whether each is a profile write.
 

@@ -20,13 +20,15 @@ from headgate.delivery.waiting import WaitingList
 
 MAX_IN_MEMORY = 20_000
 MAX_IN_MEMORY_BYTES = 64 * 1024 * 1024
-MAX_REPLAYED_IN_MEMORY = 2_000
+MAX_BEHIND_IN_MEMORY = 2_000
 MAX_PARKED = 5_000_000
-REPLAYED_AT_ONCE = 500
+BEHIND_AT_ONCE = 500
 _FED_AT_ONCE = 1_000
 _RESTED_AT_ONCE = 50
 _NEARLY_S = 1.0
 WATCHED_S = 0.25
+_LEFT_BY_REPLAYS = 0.04
+_LEFT_BY_DEFERRED = 0.2
 
 
 class Room:
@@ -58,19 +60,28 @@ class Room:
     @property
     def is_full(self) -> bool:
         """Whether no more may be read."""
+        return self.is_memory_full or self._progress.out_of_memory_count >= MAX_PARKED
+
+    @property
+    def is_memory_full(self) -> bool:
+        """Whether no more may be in memory."""
         return (
             self._progress.open_count >= MAX_IN_MEMORY
             or self._progress.open_bytes >= MAX_IN_MEMORY_BYTES
-            or len(self._progress.parked) >= MAX_PARKED
         )
 
     @property
-    def is_full_of_replayed(self) -> bool:
-        """Whether no more of what is replayed may be read."""
+    def is_full_behind(self) -> bool:
+        """Whether no more of what stands behind may be read."""
         return (
-            self._progress.replayed_count >= MAX_REPLAYED_IN_MEMORY
+            self._progress.behind_count >= MAX_BEHIND_IN_MEMORY
             or len(self._progress.parked) >= MAX_PARKED // 2
         )
+
+    @property
+    def left_free(self) -> float:
+        """The part of a budget that what stands behind leaves free for what is live."""
+        return _LEFT_BY_DEFERRED if self._progress.has_deferred else _LEFT_BY_REPLAYS
 
     def is_moving(self, now_s: float) -> bool:
         """Whether so much of what was in memory has left it lately that waiting is cheaper than parking.
@@ -100,12 +111,12 @@ class Room:
             self._rest(late)
         return len(self._progress.parked) > parked_before
 
-    def make_for_replayed(self) -> bool:
+    def make_behind(self) -> bool:
         """The same with what stands behind the others."""
         parked_before = len(self._progress.parked)
         self._park(self._lanes.shorten(0, only_behind=True))
-        while self._progress.replayed_count > MAX_REPLAYED_IN_MEMORY // 2 and (
-            late := self._waiting.take_latest(REPLAYED_AT_ONCE, self._lanes.stands_behind)
+        while self._progress.behind_count > MAX_BEHIND_IN_MEMORY // 2 and (
+            late := self._waiting.take_latest(BEHIND_AT_ONCE, self._lanes.stands_behind)
         ):
             self._rest(late)
         return len(self._progress.parked) > parked_before
@@ -177,18 +188,18 @@ class Room:
         spending.room(now_s)
         self._wake_rested(now_s)
         lane_of: dict[int, Lane] = {}
-        replayed = 0
+        fed_behind = 0
         for lane in list(self._hungry):
             if lane not in parked or not self._lanes.is_idle(lane) or self.has_writes_before(lane):
                 del self._hungry[lane]
                 continue
             behind = self.would_stand_behind(lane)
             if len(lane_of) < MAX_IN_MEMORY // 2 and self._may_feed(
-                lane, spending, behind, replayed
+                lane, spending, behind, fed_behind
             ):
                 seqs = parked.first(lane, self._helping(lane, behind))
                 lane_of.update((seq, lane) for seq in seqs)
-                replayed += len(seqs) if behind else 0
+                fed_behind += len(seqs) if behind else 0
         return lane_of
 
     def has_writes_before(self, lane: Lane) -> bool:
@@ -199,7 +210,10 @@ class Room:
         """Whether nothing that may come into the lane is live."""
         if not isinstance(lane, str):
             return True
-        return self._replays.is_open and not self._replays.is_live(lane)
+        if self._replays.is_open and not self._replays.is_live(lane):
+            return True
+        parked, deferred = self._progress.parked, self._progress.deferred
+        return lane in parked and all(seq in deferred for seq in parked.all(lane))
 
     def _wake_rested(self, now_s: float) -> None:
         """Parked messages whose next attempt is due may be read, some at a time, when it is their turn.
@@ -223,11 +237,12 @@ class Room:
         self._rest(later)
         return bool(later)
 
-    def _may_feed(self, lane: Lane, spending: Spending, behind: bool, replayed: int) -> bool:
-        if not spending.room_for(user_of(lane), 1, behind=behind):
+    def _may_feed(self, lane: Lane, spending: Spending, behind: bool, fed_behind: int) -> bool:
+        leaving = self.left_free if behind else 0.0
+        if not spending.room_for(user_of(lane), 1, leaving=leaving):
             return False
         if behind:
-            return not self.is_full_of_replayed and replayed < MAX_REPLAYED_IN_MEMORY // 2
+            return not self.is_full_behind and fed_behind < MAX_BEHIND_IN_MEMORY // 2
         # what is to be read again may belong into the lane
         is_complete = not self._progress.again(1)
         return is_complete or not self._replays.has_writes(user_of(lane))
@@ -236,4 +251,4 @@ class Room:
         """How many of a parked lane are read at once; one, when it waits for its retry."""
         if self._progress.parked.first(lane, 1)[0] in self.retries:
             return 1
-        return REPLAYED_AT_ONCE if behind else _FED_AT_ONCE
+        return BEHIND_AT_ONCE if behind else _FED_AT_ONCE

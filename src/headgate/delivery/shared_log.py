@@ -28,6 +28,11 @@ class Logged(msgspec.Struct, gc=False):
     raw: bytes = b""
     given_id: str = ""
 
+    @property
+    def stands_behind(self) -> bool:
+        """Whether nobody waits for it."""
+        return self.envelope is not None and self.envelope.behind
+
     def decoded(self) -> dict[str, Any] | None:
         """The message as every later stage reads it; None when its bytes cannot be read as one."""
         if self.envelope is None:

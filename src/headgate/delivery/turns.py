@@ -33,12 +33,13 @@ class Turns:
     ) -> Batch | None:
         """What has been ready longest, as much as may go in one request."""
         spending = self._intake.connection.spending
-        room = spending.room(now_s, behind=behind) if max_rows is None else max_rows
+        leaving = self._leaving(behind)
+        room = spending.room(now_s, leaving=leaving) if max_rows is None else max_rows
         first = self._lanes.next_endpoint(behind=behind)
         if first is None or room <= 0:
             return None
         others = (name for name in self._intake.connection.kind.endpoints if name != first)
-        room_for = partial(spending.room_for, behind=behind)
+        room_for = partial(spending.room_for, leaving=leaving)
         for name in (first, *others):
             batch = self._lanes.take(name, room, room_for, behind=behind)
             if batch.runs:
@@ -49,13 +50,17 @@ class Turns:
         """What of the batch the budgets allow now; the rest waits for room."""
         now_s = self._clock.monotonic_s()
         spending = self._intake.connection.spending
-        behind = self._lanes.stands_behind(batch)
-        room = spending.room(now_s, behind=behind)
-        now, later, rests = affordable(batch, room, partial(spending.room_for, behind=behind))
+        leaving = self._leaving(self._lanes.stands_behind(batch))
+        room = spending.room(now_s, leaving=leaving)
+        now, later, rests = affordable(batch, room, partial(spending.room_for, leaving=leaving))
         if later is not None:
             self._waiting.add(later, now_s + (spending.next_room_s(now_s) or 0.0))
         self.return_to_lanes(rests)
         return now
+
+    def _leaving(self, behind: bool) -> float:
+        """The part of the budget that has to be left free."""
+        return self._intake.room.left_free if behind else 0.0
 
     def return_to_lanes(self, runs: Iterable[Run]) -> None:
         """The rests of runs go when their lanes' messages that are under way are settled."""

@@ -50,7 +50,7 @@ class Batch(msgspec.Struct):
 
     `backfilled`: a job's number, and how far its file was read with this batch. `heard`: up to where it is
     known what was told in vain. `sizes` and `counters` are
-    what is to be added; `violations` were counted there already.
+    what is to be added; `violations` were counted there already. `behind`: others go before what is in `outbox`.
     """
 
     seq: int
@@ -63,6 +63,7 @@ class Batch(msgspec.Struct):
     assigned: list[Assigned] = []
     backfilled: tuple[int, int] | None = None
     heard: int | None = None
+    behind: bool = False
 
 
 def assigned(first_seq: int, profiles: Sequence[int]) -> Assigned:

@@ -16,7 +16,7 @@ from headgate.engage.batch import Assigned, assigned
 from headgate.engage.directory import Directory
 from headgate.engage.history.chunks import Chunk
 from headgate.engage.in_vain import InVain, take_back
-from headgate.engage.observe import observe
+from headgate.engage.observe import observe_at
 from headgate.engage.observed import Observed
 from headgate.engage.plan import Plan
 from headgate.engage.profile import Profile
@@ -26,11 +26,11 @@ from headgate.engage.sync import Sync
 from headgate.engage.violations import Violations
 from headgate.eventlog.block import Block, BrokenBlock, Entry
 from headgate.eventlog.interface import LogReader
-from headgate.spec.message import normalize
+from headgate.spec.message import normalize_apart
 from headgate.spec.names import configured_source, engage_destination
 from headgate.spec.repair import DECODE_ERRORS
 
-_MESSAGES_AT_ONCE = 5_000
+_MESSAGES_AT_ONCE = 10_000
 _BATCHES_AT_ONCE = 2
 _PROFILES_AT_ONCE = 500
 _CORRECTION_MS = 60_000
@@ -109,19 +109,25 @@ class Engine:
         return True
 
     def let_time_pass(self) -> bool:
-        """Evaluates profiles whose time has come; False when there are none."""
+        """Evaluates profiles whose time has come; False when there are none.
+
+        With an interval between syncs, everybody of an interval is told at its end, behind what is urgent.
+        """
         due = self._store.due(self.now_ms(), _PROFILES_AT_ONCE)
         if due:
-            self._evaluate(due)
+            self._evaluate(due, behind=self._plan.sync_interval_ms > 0)
         return bool(due)
 
     def sweep(self) -> bool:
-        """Evaluates the next profiles of the sweep; False when none is under way."""
+        """Evaluates the next profiles of the sweep; False when none is under way.
+
+        Nobody waits for what it has to tell.
+        """
         after = self._store.sweep()
         if after is None:
             return False
         ids = self._store.ids_after(after, _PROFILES_AT_ONCE)
-        self._evaluate(ids)
+        self._evaluate(ids, behind=True)
         self._store.swept_to(ids[-1] if ids else None)
         return True
 
@@ -166,16 +172,17 @@ class Engine:
         """The next instant at which time alone may change something; None: never."""
         return self._store.earliest_due()
 
-    def _evaluate(self, ids: list[int]) -> None:
+    def _evaluate(self, ids: list[int], *, behind: bool) -> None:
         self._recover()
-        step = self._begin()
+        step = self._begin(behind=behind)
         for profile in self._directory.bring(ids):
             step.evaluate(profile)
         self._commit(step, self._read_to, [])
         self._land()
 
-    def _begin(self) -> Step:
-        self._step = Step(self._plan, self._sync, self._directory, self.now_ms())
+    def _begin(self, *, behind: bool = False) -> Step:
+        now_ms = self.now_ms()
+        self._step = Step(self._plan, self._sync, self._directory, now_ms, behind=behind)
         return self._step
 
     def _merge(self, into: Profile, gone: Profile) -> None:
@@ -252,11 +259,12 @@ class Engine:
         if envelope.erased or engage_destination(envelope.source):
             return None
         try:
-            message = normalize(entry.raw, envelope, entry.given_id)
+            message, at_ms = normalize_apart(entry.raw, envelope, entry.given_id)
         except DECODE_ERRORS:
             return None
         source = configured_source(envelope.source)
-        return observe(message, entry.seq, source, self._plan.rules, self._violations)
+        times = at_ms, envelope.received_at_ms
+        return observe_at(times, message, entry.seq, source, self._plan.rules, self._violations)
 
 
 def _assigned(blocks: list[Block], after_seq: int, owners: list[int]) -> list[Assigned]:

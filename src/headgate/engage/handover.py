@@ -1,7 +1,8 @@
 """Hands the outbox over to the gateway, which takes it into the log: exactly once, whatever dies between.
 
 Between Engage's store and the channel. One portion is on its way at a time; a row leaves the outbox when
-the gateway has said that it is durable, and the log drops what it was told twice.
+the gateway has said that it is durable, and the log drops what it was told twice. What everybody's destination
+is told at once goes when nothing else waits.
 """
 
 import asyncio
@@ -71,6 +72,7 @@ class Handover:
                 raws=[row.raw for row in rows],
                 message_ids=[row.message_id for row in rows],
                 user_ids=[row.user_id for row in rows],
+                behind=rows[0].behind,
             )
         )
         if not is_sent:
@@ -89,12 +91,14 @@ class Handover:
 
 
 def _portion(rows: list[OutboxRow]) -> list[OutboxRow]:
-    """The first rows of one destination that fit into one message to the gateway."""
+    """The first rows of one destination, alike in urgency, that fit into one message to the gateway."""
     portion: list[OutboxRow] = []
     size = 0
     for row in rows:
-        size += len(row.raw) + len(row.message_id) + len(row.user_id)
-        if row.destination != rows[0].destination or (portion and size > _MOST_BYTES):
+        if (row.destination, row.behind) != (rows[0].destination, rows[0].behind):
             continue
+        size += len(row.raw) + len(row.message_id) + len(row.user_id)
+        if portion and size > _MOST_BYTES:
+            break
         portion.append(row)
     return portion

@@ -104,8 +104,9 @@ SELECT text, number FROM leaf;
 INSERT INTO leaf (text) VALUES (?);
 
 -- name: outbox
--- What the log is to take over next.
-SELECT number, destination, user_id, message_id, raw FROM outbox ORDER BY number LIMIT ?;
+-- What the log is to take over next, of what is urgent (0) or what stands behind it (1).
+SELECT number, destination, user_id, message_id, raw FROM outbox
+WHERE behind = ? ORDER BY number LIMIT ?;
 
 -- name: outbox_count
 -- How much that is.
@@ -113,7 +114,11 @@ SELECT count(*) FROM outbox;
 
 -- name: add_outbox
 -- One more.
-INSERT INTO outbox (destination, user_id, message_id, raw) VALUES (?, ?, ?, ?);
+INSERT INTO outbox (destination, user_id, message_id, raw, behind) VALUES (?, ?, ?, ?, ?);
+
+-- name: bring_outbox_forward
+-- A user's stands behind no more.
+UPDATE outbox SET behind = 0 WHERE behind = 1 AND user_id = ?;
 
 -- name: taken
 -- The log has it.

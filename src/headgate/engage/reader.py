@@ -58,13 +58,14 @@ class Backfill(NamedTuple):
 
 
 class OutboxRow(NamedTuple):
-    """An identify message that waits for the log."""
+    """An identify message that waits for the log; what stands `behind` waits for the others, too."""
 
     number: int
     destination: str
     user_id: str
     message_id: str
     raw: bytes
+    behind: bool
 
 
 class EngageReader:
@@ -203,8 +204,14 @@ class EngageReader:
     # what others have not taken over yet
 
     def outbox(self, limit: int) -> list[OutboxRow]:
-        """The oldest messages that wait for the log."""
-        return [OutboxRow(*row) for row in self._db.execute(_SQL["outbox"], (limit,))]
+        """The oldest messages that wait for the log, then the oldest behind them; `limit` of either."""
+        return [
+            OutboxRow(number, destination, user_id, message_id, raw, behind)
+            for behind in (False, True)
+            for number, destination, user_id, message_id, raw in self._db.execute(
+                _SQL["outbox"], (behind, limit)
+            )
+        ]
 
     def outbox_count(self) -> int:
         """How many messages wait for the log."""

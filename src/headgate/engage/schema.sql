@@ -45,14 +45,18 @@ CREATE TABLE leaf (
     text   TEXT    NOT NULL UNIQUE
 ) STRICT;
 
--- Identify messages that the log has not taken over yet. Numbers are never used twice.
+-- Identify messages that the log has not taken over yet. Numbers are never used twice. Nobody waits for those
+-- that stand behind: the others go first.
 CREATE TABLE outbox (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,
     destination TEXT    NOT NULL,
     user_id     TEXT    NOT NULL,
     message_id  TEXT    NOT NULL,
-    raw         BLOB    NOT NULL
+    raw         BLOB    NOT NULL,
+    behind      INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX outbox_by_turn ON outbox (behind);
+CREATE INDEX outbox_behind_by_user ON outbox (user_id) WHERE behind = 1;
 
 -- How many members an audience has, and how many values a trait.
 CREATE TABLE size (

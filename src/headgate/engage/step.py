@@ -22,13 +22,16 @@ UNDELIVERABLE = "undeliverable/"  # counted by number of the computation: member
 
 
 class Step:
-    """Evaluates at `now_ms`."""
+    """Evaluates at `now_ms`. `behind`: what destinations are told may wait for what others tell them."""
 
-    def __init__(self, plan: Plan, sync: Sync, directory: Directory, now_ms: int) -> None:
+    def __init__(
+        self, plan: Plan, sync: Sync, directory: Directory, now_ms: int, *, behind: bool = False
+    ) -> None:
         self._plan = plan
         self._sync = sync
         self._directory = directory
         self._now_ms = now_ms
+        self._behind = behind
         self._touched: dict[int, tuple[Profile, frozenset[int]]] = {}
         self._whole: dict[int, Profile] = {}
         self._outbox: list[Identify] = []
@@ -79,6 +82,7 @@ class Step:
             assigned=list(assigned),
             backfilled=self.backfilled,
             heard=self.heard,
+            behind=self._behind,
         )
 
     def _settle(self, profile: Profile, numbers: Collection[int], *, whole: bool = False) -> None:

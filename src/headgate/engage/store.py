@@ -70,10 +70,7 @@ class EngageStore(EngageReader):
             self._write_profiles(batch.changes)
             self._write_figures(batch)
             many = self._db.executemany
-            many(
-                _SQL["add_outbox"],
-                [(one.destination, one.user_id, one.message_id, one.raw) for one in batch.outbox],
-            )
+            self._write_outbox(batch)
             many(
                 _SQL["add_assigned"],
                 [(one.first_seq, one.n, one.profiles) for one in batch.assigned],
@@ -213,6 +210,19 @@ class EngageStore(EngageReader):
         many(_SQL["write_due_profile"], map(_row, timed))
         many(_SQL["add_profile"], map(_row, new))
         many(_SQL["set_holder"], sorted(changes.held))
+
+    def _write_outbox(self, batch: Batch) -> None:
+        """What is urgent takes along what waits behind of the same users: each user is told in order."""
+        many = self._db.executemany
+        if not batch.behind:
+            many(_SQL["bring_outbox_forward"], [(one.user_id,) for one in batch.outbox])
+        many(
+            _SQL["add_outbox"],
+            [
+                (one.destination, one.user_id, one.message_id, one.raw, batch.behind)
+                for one in batch.outbox
+            ],
+        )
 
     def _write_figures(self, batch: Batch) -> None:
         many = self._db.executemany

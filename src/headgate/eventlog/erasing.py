@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
                 log.error("%s; erasing has to be started again", error)
                 return 1
     with suppress(BrokenPipeError):  # whoever asked has died, and asks again
-        os.write(sys.stdout.fileno(), msgspec.json.encode({"erased": erased}) + b"\n")
+        os.write(1, msgspec.json.encode({"erased": erased}) + b"\n")
     return 0
 
 

@@ -82,7 +82,14 @@ class LogReader(Protocol):
         """Let go of every file."""
 
 
-class EventLog(LogReader, Protocol):
+class SegmentedReader(LogReader, Protocol):
+    """The log as it lies on disk."""
+
+    def segments(self) -> list[int]:
+        """The number with which each segment begins, ascending; retention removes whole ones."""
+
+
+class EventLog(SegmentedReader, Protocol):
     """The one writer of the log."""
 
     def append(self, arrivals: Sequence[Arrival]) -> list[Sequence[int]]:

@@ -42,6 +42,9 @@ class ReadStorage(Protocol):
     def first_seq(self) -> int:
         """The number of the oldest message held; `last_seq() + 1` when none is."""
 
+    def segments(self) -> list[int]:
+        """See `interface.SegmentedReader`."""
+
     def blocks(self, after_seq: int) -> Iterator[StoredBlock]:
         """The blocks that hold messages above `after_seq`, in order.
 
@@ -54,6 +57,9 @@ class ReadStorage(Protocol):
         Of messages that are not held any more, too. With `whole`, damaged ids are noticed and read from
         elsewhere, which takes longer.
         """
+
+    def find(self, hashes: Collection[int]) -> Iterator[int]:
+        """The numbers of the messages whose ids have these hashes, in any order, of some that are not held too."""
 
     def close(self) -> None:
         """Let go of every file."""
@@ -102,6 +108,9 @@ class BlockReader:
     def first_seq(self) -> int:
         return self._storage.first_seq()
 
+    def segments(self) -> list[int]:
+        return self._storage.segments()
+
     def blocks(self, after_seq: int) -> Iterator[Block]:
         for _, block in opened(self._storage.blocks(after_seq)):
             if isinstance(block, BrokenBlock):
@@ -124,13 +133,7 @@ class BlockReader:
 
     def find_any(self, hashes: Collection[int]) -> list[int]:
         first_seq = self.first_seq()
-        found = {
-            seq
-            for run in self._storage.id_runs(0, whole=True)
-            for one in hashes
-            for seq in run.find(one)
-        }
-        return sorted(seq for seq in found if seq >= first_seq)
+        return sorted({seq for seq in self._storage.find(hashes) if seq >= first_seq})
 
     def _is_held(self, seq: int, source: str, message_id: str) -> bool:
         try:

@@ -1,7 +1,7 @@
 """The log's storage in memory: the twin of `sqlite.py` for unit tests and simulations. It can be told to fail."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -28,6 +28,9 @@ class MemoryStorage:
     def first_seq(self) -> int:
         return self._blocks[0].first_seq if self._blocks else 1
 
+    def segments(self) -> list[int]:
+        return [self.first_seq()]
+
     def last_crc(self) -> int:
         return self._blocks[-1].crc if self._blocks else 0
 
@@ -48,6 +51,10 @@ class MemoryStorage:
             if block.received_at_ms >= since_ms:
                 seqs = np.arange(block.first_seq, block.last_seq + 1)
                 yield IdRun.of(np.asarray(block.id_hashes), seqs, block.received_at_ms)
+
+    def find(self, hashes: Collection[int]) -> Iterator[int]:
+        for run in self.id_runs(0):
+            yield from (seq for one in hashes for seq in run.find(one))
 
     def trouble(self) -> str:
         held_bytes = self.size_bytes() if self._max_bytes else 0

@@ -6,7 +6,7 @@ one begins; who reads on behind it finds the rest.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +27,10 @@ from headgate.eventlog.segments import (
 from headgate.eventlog.witness import read_witness
 
 _IDLE_SEGMENTS = 4
+_FEW = 64
 _MAX_SPAN = 2**31  # a number further from its segment's first is none that was written
+
+_Ids = tuple[int, int, int, bytes]  # of a block: first number, messages, receivedAt, id hashes
 
 
 def sqlite_reader(directory: Path) -> BlockReader:
@@ -56,23 +59,29 @@ class SqliteReadStorage:
         segments = segment_paths(self._directory)
         return segments[0][0] if segments else 1
 
+    def segments(self) -> list[int]:
+        return [first_seq for first_seq, _ in segment_paths(self._directory)]
+
     def blocks(self, after_seq: int) -> Iterator[StoredBlock]:
         for first_seq, next_segment in self._ranges():
             if next_segment > after_seq + 1:
                 yield from self._blocks_of(first_seq, next_segment, after_seq)
 
     def id_runs(self, since_ms: int, *, whole: bool = False) -> Iterator[IdRun]:
-        segments = dict(segment_paths(self._directory))
-        kept = {int(path.stem) for path in self._directory.glob("*.ids")}
-        for first_seq, next_segment in _ranges(segments.keys() | kept):
-            sealed_or_gone = segments.get(first_seq) != plain_path(self._directory, first_seq)
-            run = None
-            if sealed_or_gone:
-                run = read_ids(ids_path(self._directory, first_seq), whole=whole)
+        for first_seq, next_segment in self._ranges_of_ids():
+            run = self._sorted_ids(first_seq, whole=whole)
             if run is None:
-                run = self._ids_of(first_seq, next_segment, since_ms)
+                run = _run_of(self._ids_of(first_seq, next_segment, since_ms))
             if len(run) and run.newest_ms >= since_ms:
                 yield run
+
+    def find(self, hashes: Collection[int]) -> Iterator[int]:
+        for first_seq, next_segment in self._ranges_of_ids():
+            run = self._sorted_ids(first_seq, whole=True)
+            if run is not None:
+                yield from (seq for one in hashes for seq in run.find(one))
+            else:
+                yield from _found_in(self._ids_of(first_seq, next_segment, 0), hashes)
 
     def close(self) -> None:
         self._segments.close()
@@ -105,9 +114,21 @@ class SqliteReadStorage:
         witness = read_witness(self._directory)
         return witness[0] if witness else 0
 
-    def _ids_of(self, first_seq: int, next_segment: int, since_ms: int) -> IdRun:
+    def _ranges_of_ids(self) -> list[tuple[int, int]]:
+        """(first number, first number of the next one) of every segment whose ids are still there."""
+        kept = {int(path.stem) for path in self._directory.glob("*.ids")}
+        return _ranges(kept.union(first_seq for first_seq, _ in segment_paths(self._directory)))
+
+    def _sorted_ids(self, first_seq: int, *, whole: bool) -> IdRun | None:
+        """The ids of a segment that is sealed or gone; None when there is no such file, or a damaged one."""
+        plain = plain_path(self._directory, first_seq)
+        if dict(segment_paths(self._directory)).get(first_seq) == plain:
+            return None
+        return read_ids(ids_path(self._directory, first_seq), whole=whole)
+
+    def _ids_of(self, first_seq: int, next_segment: int, since_ms: int) -> list[_Ids]:
         """The ids of a segment's columns. What cannot be read has none; the doors open all the same."""
-        rows: list[tuple[int, int, int, bytes]] = []
+        rows: list[_Ids] = []
         with suppress(sqlite3.Error), self._segments.opened(first_seq) as segment:
             rows.extend(
                 (block_first, n, received_at_ms, columns[: 8 * n])
@@ -116,7 +137,7 @@ class SqliteReadStorage:
                 )
                 if 0 < n <= len(columns) // 8 and 0 <= block_first - first_seq < _MAX_SPAN
             )
-        return _run_of(rows)
+        return rows
 
 
 class _Segments:
@@ -166,8 +187,22 @@ def _ranges(first_seqs: Iterable[int]) -> list[tuple[int, int]]:
     return list(pairwise([*sorted(first_seqs), NO_SEGMENT]))
 
 
-def _run_of(rows: list[tuple[int, int, int, bytes]]) -> IdRun:
-    """The ids of (first number, messages, receivedAt, id hashes) of blocks."""
+def _run_of(rows: list[_Ids]) -> IdRun:
     seqs = numbers([row[0] for row in rows], [row[1] for row in rows])
     hashes = np.frombuffer(b"".join(row[3] for row in rows), np.uint64)
     return IdRun.of(hashes, seqs, max((row[2] for row in rows), default=0))
+
+
+def _found_in(rows: list[_Ids], hashes: Collection[int]) -> Iterator[int]:
+    """The numbers of the messages with one of the hashes. For a few of them that is faster than sorting all."""
+    held = np.frombuffer(b"".join(row[3] for row in rows), np.uint64)
+    if len(hashes) > _FEW:
+        found = np.isin(held, np.array(list(hashes), np.uint64))
+    else:
+        found = np.zeros(len(held), np.bool_)
+        for one in hashes:
+            found |= held == np.uint64(one)
+    starts = np.cumsum([0, *(row[1] for row in rows)])
+    for place in np.flatnonzero(found).tolist():
+        row = int(np.searchsorted(starts, place, "right")) - 1
+        yield rows[row][0] + place - int(starts[row])

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,7 +20,9 @@ from headgate.spec.repair import DECODE_ERRORS, decode_tolerantly
 MAX_KEPT_PER_SOURCE = 10_000
 MAX_KEPT_BYTES = 64_000_000
 MAX_KEPT_PER_SECOND_OF_UNKNOWN = 100
+MAX_KEPT_KEYS = 100
 UNKNOWN_SOURCE = ""
+_LIBRARY_CHARS = 80
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS refusal (
@@ -41,12 +44,22 @@ CREATE TABLE IF NOT EXISTS refusal_count (
     n          INTEGER NOT NULL,
     PRIMARY KEY (minute_ms, source, reason, answered)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unknown_key (
+    write_key  TEXT    PRIMARY KEY,
+    n          INTEGER NOT NULL,
+    first_ms   INTEGER NOT NULL,
+    last_ms    INTEGER NOT NULL,
+    library    TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
 """
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
     """One message, or one whole body, that was not taken in. `answered` is the status
-    that says so to the sender; one who asked for a pixel sees a picture all the same."""
+    that says so to the sender; one who asked for a pixel sees a picture all the same.
+
+    `write_key` is what `masked_key` makes of a key that no source has; "" for every other refusal.
+    """
 
     at_ms: int
     source: str
@@ -54,6 +67,17 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     message_id: str
     body: bytes
     answered: int = 200
+    write_key: str = ""
+
+
+class UnknownKey(NamedTuple):
+    """A write key that no source has, masked: how often it was used, when, and by which library at last."""
+
+    write_key: str
+    messages: int
+    first_ms: int
+    last_ms: int
+    library: str
 
 
 class RefusedRing:
@@ -88,6 +112,7 @@ class RefusedRing:
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 [(r.at_ms, r.source, r.reason, r.message_id, r.answered, r.body) for r in kept],
             )
+            self._count_keys([one for one in refusals if one.write_key])
             for refusal in kept:
                 self._kept[refusal.source] = self._kept.get(refusal.source, 0) + 1
                 self._kept_bytes += len(refusal.body)
@@ -141,6 +166,26 @@ class RefusedRing:
         self._unknown_kept += 1
         return self._unknown_kept <= MAX_KEPT_PER_SECOND_OF_UNKNOWN
 
+    def _count_keys(self, refusals: Sequence[Refusal]) -> None:
+        """Every use of an unknown key counts; of the keys, those that were used last are kept."""
+        used: defaultdict[str, list[Refusal]] = defaultdict(list)
+        for one in refusals:
+            used[one.write_key].append(one)
+        for write_key, ones in used.items():
+            last = ones[-1]
+            row = (write_key, len(ones), ones[0].at_ms, last.at_ms, _library(last.body))
+            self._db.execute(
+                "INSERT INTO unknown_key VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "n = n + excluded.n, last_ms = excluded.last_ms, library = excluded.library",
+                row,
+            )
+        if used:
+            self._db.execute(
+                "DELETE FROM unknown_key WHERE write_key NOT IN "
+                "(SELECT write_key FROM unknown_key ORDER BY last_ms DESC LIMIT ?)",
+                (MAX_KEPT_KEYS,),
+            )
+
     def _trim(self) -> None:
         for source, n in self._kept.items():
             if n > MAX_KEPT_PER_SOURCE:
@@ -164,6 +209,25 @@ class RefusedRing:
         for _, source, size in rows:
             self._kept[source] -= 1
             self._kept_bytes -= size
+
+
+def masked_key(write_key: str) -> str:
+    """Enough of a write key to tell it from others, and too little to use it."""
+    return f"{write_key[:4]}…{write_key[-2:]}" if len(write_key) > 8 else f"{write_key[:2]}…"
+
+
+def _library(body: bytes) -> str:
+    """Name and version of the library that a message says it came from; "" when it does not."""
+    try:
+        message = decode_tolerantly(msgspec.json.decode, body)[0]
+    except DECODE_ERRORS:
+        return ""
+    context = message.get("context") if isinstance(message, dict) else None
+    library = context.get("library") if isinstance(context, dict) else None
+    if not isinstance(library, dict):
+        return ""
+    said = (library.get("name"), library.get("version"))
+    return " ".join(one for one in said if isinstance(one, str))[:_LIBRARY_CHARS]
 
 
 def _newest_of_each_source(refusals: Iterable[Refusal]) -> list[Refusal]:
@@ -207,6 +271,46 @@ def refusals_of(path: Path, message_id: str) -> Iterator[Refusal]:
         db.close()
 
 
+class KeptRefusal(NamedTuple):
+    """A refusal and its number in the ring; later ones have higher numbers."""
+
+    id: int
+    refusal: Refusal
+
+
+def kept_refusals(
+    path: Path,
+    source: str,
+    *,
+    reason: str = "",
+    above: int = 0,
+    below: int | None = None,
+    from_ms: int | None = None,
+    to_ms: int | None = None,
+    limit: int = 100,
+) -> list[KeptRefusal]:
+    """The newest kept refusals of a source between two numbers, both excluded, newest first.
+
+    The range of when they were refused is half-open; None leaves an end open.
+    """
+    if not path.exists():
+        return []
+    asked = {"source": source, "reason": reason, "above": above, "below": below, "limit": limit}
+    asked |= {"from_ms": from_ms, "to_ms": to_ms}
+    db = connect_read_only(path)
+    try:
+        rows = db.execute(
+            "SELECT id, at_ms, source, reason, message_id, body, answered FROM refusal "
+            "WHERE source = :source AND id > :above AND (:below IS NULL OR id < :below) "
+            "AND (:reason = '' OR reason = :reason) AND (:from_ms IS NULL OR at_ms >= :from_ms) "
+            "AND (:to_ms IS NULL OR at_ms < :to_ms) ORDER BY id DESC LIMIT :limit",
+            asked,
+        )
+        return [KeptRefusal(id_, Refusal(*refusal)) for id_, *refusal in rows]
+    finally:
+        db.close()
+
+
 def refusal_counts(
     path: Path, from_ms: int | None = None, to_ms: int | None = None
 ) -> list[tuple[str, str, int, int]]:
@@ -224,5 +328,21 @@ def refusal_counts(
             "GROUP BY source, reason, answered ORDER BY source, reason, answered",
             (from_ms, to_ms),
         ).fetchall()
+    finally:
+        db.close()
+
+
+def unknown_keys(path: Path, since_ms: int) -> list[UnknownKey]:
+    """The unknown write keys that were used since a moment, the one that was used last first."""
+    if not path.exists():
+        return []
+    db = connect_read_only(path)
+    try:
+        rows = db.execute(
+            "SELECT write_key, n, first_ms, last_ms, library FROM unknown_key "
+            "WHERE last_ms >= ? ORDER BY last_ms DESC",
+            (since_ms,),
+        )
+        return [UnknownKey(*row) for row in rows]
     finally:
         db.close()

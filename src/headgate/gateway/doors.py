@@ -9,10 +9,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection
 
+from msgspec.structs import replace
+
 from headgate.clock import Clock
 from headgate.eventlog.group_commit import GroupCommit, Overloaded
 from headgate.eventlog.interface import Arrival
-from headgate.eventlog.refused import UNKNOWN_SOURCE, Refusal
+from headgate.eventlog.refused import UNKNOWN_SOURCE, Refusal, masked_key
 from headgate.gateway import answers
 from headgate.gateway.answers import SUCCESS, Answer
 from headgate.gateway.body import BodyTooLarge, BrokenGzip, decompressed
@@ -134,7 +136,8 @@ class Doors:
         if refusals and not post.batched:
             _refuse_alone(refusals[0])
         if source is None:
-            return None, refuse_all(post, envelope, "unknown_write_key", suppressed)
+            unknown = refuse_all(post, envelope, "unknown_write_key", suppressed)
+            return None, [replace(one, write_key=masked_key(post.write_key)) for one in unknown]
         if not source.enabled:
             return None, refuse_all(post, envelope, "source_disabled", suppressed)
         return (arrival if arrival.raws else None), refusals

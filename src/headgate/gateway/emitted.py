@@ -35,6 +35,7 @@ async def take(
         source=engage_source(emitted.destination),
         received_at_ms=clock.now_ms(),
         workspace_version=workspace_version,
+        behind=emitted.behind,
     )
     arrival = Arrival(
         envelope,

@@ -22,6 +22,7 @@ MOST_BRACKETS = 100  # open at one place
 Node = Tree[Token] | Token
 
 END = "the end"
+HOLE = "?"  # stands for what is still to be chosen, and is always refused
 
 _BRACKETS = {"LPAR": 1, "LSQB": 1, "LBRACE": 1, "RPAR": -1, "RSQB": -1, "RBRACE": -1}
 _ACCOUNTS = ("ANY", "ALL")
@@ -134,6 +135,8 @@ def _character_hint(character: str) -> str:
         return "there are no comments, and no arithmetic, in a definition"
     if character in _ARITHMETIC:
         return "there is no arithmetic in a definition"
+    if character == HOLE:
+        return "something is still to be chosen here"
     if character == "$":
         return "names stand in quotes: property('…')"
     return hint_for_sign(character)

@@ -13,6 +13,7 @@ from headgate.delivery.facts import FAILED, DeadLetter
 from headgate.delivery.reader import TracedAttempt
 from headgate.destinations.interface import Destination as Kind
 from headgate.eventlog.sqlite import sqlite_reader
+from headgate.records.causes import numbers_of
 from headgate.records.criteria import Criteria
 from headgate.records.gist import gist
 from headgate.records.letters import LetterSearch, opened
@@ -25,10 +26,14 @@ from headgate.spec.timestamps import iso_ms
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which dead letters; "" and empty ask for nothing. `given_up` is when they were given up on."""
+    """Which dead letters; "" and empty ask for nothing. `given_up` is when they were given up on.
+
+    `cause` is one of `causes.py`, in its words, and only asked for together with a destination.
+    """
 
     destination: str = ""
     reason: str = ""
+    cause: str = ""
     user: str = ""
     given_up: Range = Range()
     ids: tuple[str, ...] = ()
@@ -47,6 +52,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             for name, value in (
                 ("destination", self.destination),
                 ("reason", self.reason),
+                ("cause", self.cause),
                 ("user", self.user),
                 ("id", " or ".join(self.ids)),
             )
@@ -198,7 +204,7 @@ class DeadLetters:
         slugs = [id_ for id_, slug in self._slugs.items() if slug == wanted.destination]
         for message_id in ids:
             for destination in slugs if wanted.destination else (None,):
-                yield from self._facts.dead_letters(
+                letters = self._facts.dead_letters(
                     destination=destination,
                     reason=wanted.reason or None,
                     user_id=wanted.user or None,
@@ -206,6 +212,10 @@ class DeadLetters:
                     from_ms=wanted.given_up.from_ms,
                     to_ms=wanted.given_up.to_ms,
                 )
+                if wanted.cause and destination is not None:
+                    of_cause = numbers_of(self._facts, destination, wanted.cause)
+                    letters = (one for one in letters if one.seq in of_cause)
+                yield from letters
 
     def _slug(self, letter: DeadLetter) -> str:
         return self._slugs.get(letter.destination, f"#{letter.destination}")

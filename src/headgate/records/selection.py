@@ -1,6 +1,6 @@
 """The messages that fit some criteria, read from the log, and from dead letters where the log has let go.
 
-    windows → survey → _column_fits → _kinds, _owes (envelopes) → outcomes → _Says (decoded) → Fit
+    windows → survey → _column_fits → _kinds, _owes (envelopes) → outcomes → Says (decoded) → Fit
 
 Each step looks at less than the one before: hashes of ids and users and call types lie beside the
 messages, what surrounds them is kept once per request, outcomes are folded for a window of numbers at a
@@ -57,7 +57,7 @@ class Selection:
         self._outcomes = Outcomes(facts)
         self._kinds = Kinds(criteria.received)
         self._owing = Owing(stored.versions)
-        self._says = _Says(criteria)
+        self._says = Says(criteria)
         self._users = np.sort(np.array(user_hashes(criteria.users), np.uint64))
         self._types = np.array([CALL_TYPE_CODES[one] for one in criteria.types], np.uint8)
         self._lost: list[Window] = []
@@ -246,7 +246,7 @@ def _among(ascending: npt.NDArray[np.uint64], values: npt.NDArray[np.uint64]) ->
     return found
 
 
-class _Says:
+class Says:
     """Whether a message itself says what was asked for: hashes only hint at it."""
 
     def __init__(self, wanted: Criteria) -> None:

@@ -22,7 +22,7 @@ from headgate.destinations.interface import Discard, Row
 from headgate.eventlog.block import BrokenBlock, Entry, id_hash
 from headgate.eventlog.log import BlockReader
 from headgate.eventlog.refused import Refusal, refusals_of
-from headgate.eventlog.sqlite import sqlite_reader
+from headgate.eventlog.sqlite import SqliteReadStorage, sqlite_reader
 from headgate.records.damage import known_damage
 from headgate.records.gist import gist
 from headgate.records.letters import opened
@@ -152,13 +152,15 @@ class Story(msgspec.Struct, rename="camel"):
 class Trace(msgspec.Struct):
     """What was found, and how many messages of the log were looked through since when.
 
-    `damage` counts the ranges of the log that are known to be lost.
+    `damage` counts the ranges of the log that are known to be lost. `is_gone`: nothing was found, and there
+    was a message with this id once, which retention has removed.
     """
 
     story: Story | None
     looked_through: int
     since: str | None
     damage: int
+    is_gone: bool = False
 
 
 def trace(
@@ -167,11 +169,15 @@ def trace(
     message_id: str,
     *,
     source: str | None = None,
+    position: int | None = None,
 ) -> Trace:
-    """The story of every message with this id, oldest first; those in the log before refused ones."""
+    """The story of every message with this id, oldest first; those in the log before refused ones.
+
+    With a `position` only of the one with this number in the log, with 0 only of refused ones.
+    """
     facts = stored.facts()
     with closing(facts) if facts else nullcontext(), closing(sqlite_reader(stored.log)) as log:
-        search = _Search(stored, log, facts, message_id, source)
+        search = _Search(stored, log, facts, message_id, source, position)
         teller = _Teller(stored, catalog, facts)
         stories = [teller.tell(message_id, found) for found in search.run()]
         first_seq, last_seq = log.first_seq(), log.last_seq()
@@ -179,13 +185,14 @@ def trace(
     stories += [
         _tell_refused(one)
         for one in refusals_of(stored.refused, message_id)
-        if source is None or one.source == source
+        if not position and (source is None or one.source == source)
     ]
     story = stories[0] if stories else None
     if story is not None:
         story.others = stories[1:]
     since = received_at(stored.log, first_seq) if first_seq <= last_seq else None
-    return Trace(story, max(0, last_seq - first_seq + 1), since, damage)
+    is_gone = story is None and search.was_held_before(first_seq)
+    return Trace(story, max(0, last_seq - first_seq + 1), since, damage, is_gone)
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -206,9 +213,12 @@ class _Search:
         facts: DeliveryReader | None,
         message_id: str,
         source: str | None,
+        position: int | None,
     ) -> None:
+        self._directory = stored.log
         self._log = log
         self._message_id = message_id
+        self._position = position
         self._sources = stored.sources if source is None else {source}
         self._letters: dict[int, dict[int, DeadLetter]] = {}
         for letter in facts.dead_letters(message_id=message_id) if facts else ():
@@ -217,14 +227,32 @@ class _Search:
 
     def run(self) -> Iterator[_Found]:
         """Oldest first."""
-        hashes = [id_hash(source, self._message_id) for source in self._sources]
-        for seq in sorted({*self._log.find_any(hashes), *self._letters}):
+        for seq in self._places():
             letters = self._letters.get(seq, {})
             entry = self._entry(seq)
             if entry is not None:
                 yield _Found(entry, True, letters)
             elif letters:
                 yield from self._kept(letters)
+
+    def was_held_before(self, first_seq: int) -> bool:
+        """Whether the ids that are kept of what the log has let go of name it."""
+        with closing(SqliteReadStorage(self._directory)) as storage:
+            return any(
+                seq < first_seq
+                for run in storage.id_runs(0)
+                for one in self._hashes()
+                for seq in run.find(one)
+            )
+
+    def _hashes(self) -> list[int]:
+        return [id_hash(source, self._message_id) for source in self._sources]
+
+    def _places(self) -> list[int]:
+        """The numbers of the messages that may be meant."""
+        if self._position is not None:
+            return [self._position] if self._position else []
+        return sorted({*self._log.find_any(self._hashes()), *self._letters})
 
     def _entry(self, seq: int) -> Entry | None:
         """The log's message with this number, when it is the one that is looked for."""

@@ -14,6 +14,11 @@ class Reason:
     sentence: str
     remedy: str
 
+    @property
+    def is_harmless(self) -> bool:
+        """Whether nobody has to do anything about it."""
+        return self.remedy.startswith("Nothing to do")
+
 
 _AT_THE_DOOR = (
     Reason(

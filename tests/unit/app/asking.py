@@ -1,13 +1,14 @@
 """A browser without a screen, for tests of the app: keeps cookies, follows no redirect, sends what forms hold."""
 
+import asyncio
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 import msgspec
 
@@ -15,6 +16,7 @@ from data_dirs import DataDir, destination, source
 from headgate.app.parts import Outside
 from headgate.app.passwords import hash_of
 from headgate.app.web import WebApp
+from headgate.clock import ManualClock
 from headgate.delivery.engine import DestinationStatus
 from headgate.workspace.access import Account, Role
 
@@ -66,14 +68,15 @@ class Asker:
         self, method: str, path: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Answer:
         """One request, with nothing added but the cookies."""
-        said = {"host": HOST, **(headers or {})}
-        if self.cookies:
-            said["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         started: dict[str, Any] = {}
         content = b""
 
+        to_send = [{"type": "http.request", "body": body}]
+
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body}
+            while not to_send:
+                await asyncio.Event().wait()  # this browser never hangs up
+            return to_send.pop()
 
         async def send(message: dict[str, Any]) -> None:
             nonlocal content
@@ -81,12 +84,23 @@ class Asker:
                 started.update(message)
             content += message.get("body", b"")
 
+        scope = self.scope(method, path, headers)
+        await self.app(scope, receive, send)  # type: ignore[arg-type]
+        return self._kept(Answer(started["status"], _headers(started["headers"]), content.decode()))
+
+    def scope(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """A request as the server hands it to the app."""
+        said = {"host": HOST, **(headers or {})}
+        if self.cookies:
+            said["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         where = urlsplit(path)
-        scope = {
+        return {
             "type": "http",
             "method": method,
             "scheme": "http",
-            "path": where.path,
+            "path": unquote(where.path),
             "raw_path": where.path.encode(),
             "root_path": "",
             "query_string": where.query.encode(),
@@ -94,8 +108,6 @@ class Asker:
             "client": ("127.0.0.1", 50_000),
             "server": ("127.0.0.1", 8081),
         }
-        await self.app(scope, receive, send)  # type: ignore[arg-type]
-        return self._kept(Answer(started["status"], _headers(started["headers"]), content.decode()))
 
     def _kept(self, answer: Answer) -> Answer:
         for line in answer.headers.get("set-cookie", "").split("\n"):
@@ -105,6 +117,103 @@ class Asker:
             elif name:
                 self.cookies[name] = value.strip('"')
         return answer
+
+
+class Told(NamedTuple):
+    """One event of a line."""
+
+    event: str
+    value: Any
+
+
+class Watch:
+    """A line that somebody keeps open. While `has_room` is unset, its reader takes nothing."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.headers: dict[str, str] = {}
+        self._clock = clock
+        self.has_room = asyncio.Event()
+        self.has_room.set()
+        self._told: asyncio.Queue[Told | None] = asyncio.Queue()
+        self._hung_up = asyncio.Event()
+
+    async def next(self) -> Told:
+        """The next event."""
+        told = await self._taken()
+        assert told is not None, "the line has ended"
+        return told
+
+    async def next_of(self, event: str) -> Any:
+        """The value of the next event of a kind, whatever comes before it."""
+        while (told := await self.next()).event != event:
+            pass
+        return told.value
+
+    async def ends(self) -> bool:
+        """Whether the server ends the line next."""
+        return await self._taken() is None
+
+    async def pass_s(self, seconds: float) -> None:
+        """Lets time go by, once the line waits for it."""
+        await self._rests()
+        self._clock.advance(seconds)
+
+    async def told_in(self, seconds: float) -> list[Told]:
+        """Everything that is told until the line has waited for this time and waits again."""
+        await self.pass_s(seconds)
+        await self._rests()
+        return [told for _ in range(self._told.qsize()) if (told := self._told.get_nowait())]
+
+    def silent(self) -> bool:
+        """Whether there is nothing that was told and not taken yet."""
+        return self._told.empty()
+
+    def hang_up(self) -> None:
+        """The reader goes."""
+        self._hung_up.set()
+
+    async def receive(self) -> dict[str, Any]:
+        """What the app hears of the reader."""
+        await self._hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Takes what the app says."""
+        await self.has_room.wait()
+        if message["type"] == "http.response.start":
+            self.headers = _headers(message["headers"])
+        for text in message.get("body", b"").decode().split("\n\n")[:-1]:
+            event, value = (line.partition(": ")[2] for line in text.split("\n"))
+            self._told.put_nowait(Told(event, msgspec.json.decode(value)))
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._told.put_nowait(None)
+
+    async def _rests(self) -> None:
+        async with asyncio.timeout(10):
+            while (self._clock.next_timer_s() or 0) <= self._clock.monotonic_s():  # noqa: ASYNC110
+                await asyncio.sleep(0)  # it works in threads
+
+    async def _taken(self) -> Told | None:
+        async with asyncio.timeout(10):
+            return await self._told.get()
+
+
+@asynccontextmanager
+async def watching(asker: Asker, path: str) -> AsyncIterator[Watch]:
+    """A line that is open, and hung up at the end."""
+    clock = asker.app.parts.outside.clock
+    assert isinstance(clock, ManualClock)
+    watch = Watch(clock)
+    serving = asyncio.create_task(
+        asker.app(asker.scope("GET", path), watch.receive, watch.send)  # type: ignore[arg-type]
+    )
+    try:
+        yield watch
+    finally:
+        watch.hang_up()
+        watch.has_room.set()
+        async with asyncio.timeout(10):
+            await serving
 
 
 class House:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headgate.app.showing import figure, made_visible, masked, moment
+from headgate.app.showing import ago, clock, figure, made_visible, masked, moment
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,34 @@ def test_a_moment_is_exact_for_machines() -> None:
         '<time datetime="2023-11-14T22:13:20.123Z" title="2023-11-14T22:13:20.123Z">'
         "14 Nov 2023, 22:13:20 UTC</time>"
     )
+
+
+def test_a_time_of_day_is_exact_to_the_millisecond() -> None:
+    """For lists of what comes one after the other."""
+    assert str(clock(1_700_000_000_007)) == (
+        '<time datetime="2023-11-14T22:13:20.007Z" data-form="clock"'
+        ' title="2023-11-14T22:13:20.007Z">22:13:20.007</time>'
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "0 s ago"),
+        (59.9, "59 s ago"),
+        (60, "1 min ago"),
+        (3_599, "59 min ago"),
+        (3_600, "1 h ago"),
+        (86_399, "23 h ago"),
+        (86_400, "14 Nov 2023, 22:13:20 UTC"),
+    ],
+)
+def test_an_age_is_told_up_to_a_day(seconds: float, words: str) -> None:
+    """Then the date, which a browser that goes on counting has at hand too."""
+    at_ms = 1_700_000_000_000
+    told = str(ago(at_ms, at_ms + round(seconds * 1000)))
+    assert told.endswith(f">{words}</time>")
+    assert ' data-age data-utc="14 Nov 2023, 22:13:20 UTC"' in told
 
 
 def test_figures_have_their_thousands_apart() -> None:

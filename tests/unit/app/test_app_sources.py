@@ -54,11 +54,11 @@ async def form_of(asker: Asker, path: str = SETTINGS_OF) -> dict[str, str]:
 
 
 async def test_the_list_says_where_each_source_goes(house: House, editor: Asker) -> None:
-    """Every source, with its type, its destinations, and what was refused of it."""
+    """Every source, with its type, what it sends, what was refused of it, and its destinations."""
     house.data_dir.refuse("r", "no_ids", source="website")
     words = (await editor.get("/sources")).words
-    assert "Website website Enabled heap 1 1" in words
-    assert f"Spare server Enabled {NONE} 1 {NONE}" in words
+    assert "Website website Enabled 0.2 20 s ago 1 1 heap" in words
+    assert f"Spare server Enabled {NONE} none in 24 h {NONE} {NONE} {NONE} wk_s" in words
 
 
 async def test_a_source_shows_its_keys_and_what_became_of_its_messages(
@@ -366,7 +366,7 @@ async def test_the_api_makes_the_same_change_as_the_form(house: House) -> None:
     assert website(house)["name"] == "Renamed"
     assert house.app.parts.workspace.current().actor == "token a write token"
     for body, expected in (
-        (b'{"enabled": "yes"}', 422),
+        (b'{"enabled": "yes"}', 400),
         (b'{"slug": "x"}', 400),
         (b"[]", 400),
         (b"{", 400),

@@ -140,17 +140,18 @@ def test_of_two_budgets_the_lower_limits_hold(
     assert strictest(Budget("app", *one), Budget("app", *other)) == Budget("app", *both)
 
 
-def test_what_stands_behind_uses_96_percent_of_each_minute() -> None:
-    """The rest of the budget, and of each user's, is for live messages."""
+def test_a_part_of_each_minute_can_be_left_free() -> None:
+    """Of the budget, and of each user's."""
     budget = spending(6_000, per_user=1_000)
-    room = budget.room(0.0, behind=True)
+    room = budget.room(0.0, leaving=0.04)
     assert room / WINDOW_S == pytest.approx(0.96 * 6_000 / 60, rel=0.001)
-    assert budget.room_for("ann", 2_000, behind=True) == 975
-    budget.reserve({"ann": 975, "bob": room - 975})
-    assert (budget.room(0.0, behind=True), budget.room_for("ann", 1, behind=True)) == (0, 0)
-    assert (budget.room(0.0), budget.room_for("ann", 99)) == (6_000 - room, 25)
-    assert spending(1).room(0.0, behind=True) == 1
-    assert spending().room(0.0, behind=True) > 1_000_000
+    assert budget.room_for("ann", 2_000, leaving=0.04) == 976
+    budget.reserve({"ann": 976, "bob": room - 976})
+    assert (budget.room(0.0, leaving=0.04), budget.room_for("ann", 1, leaving=0.04)) == (0, 0)
+    assert (budget.room(0.0), budget.room_for("ann", 99)) == (6_000 - room, 24)
+    assert spending(6_000).room(0.0, leaving=0.2) / WINDOW_S == pytest.approx(0.8 * 6_000 / 60)
+    assert spending(1).room(0.0, leaving=0.04) == 1
+    assert spending().room(0.0, leaving=0.04) > 1_000_000
 
 
 def test_draining_takes_as_long_as_the_tightest_limit() -> None:

@@ -260,11 +260,11 @@ def run(log_dir: LogDir, monkeypatch: pytest.MonkeyPatch, **user_ids: int) -> in
 
 
 def test_the_command_erases_before_the_open_segment(
-    log_dir: LogDir, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    log_dir: LogDir, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """And says how many."""
     assert run(log_dir, monkeypatch, ann=9, eve=9) == 0
-    assert json.loads(capsys.readouterr().out) == {"erased": 5}
+    assert json.loads(capfd.readouterr().out) == {"erased": 5}
     assert erased(log_dir) == [1, 3, 4, 6, 8]
 
 

@@ -13,8 +13,11 @@ from headgate.eventlog.refused import (
     UNKNOWN_SOURCE,
     Refusal,
     RefusedRing,
+    UnknownKey,
+    masked_key,
     refusal_counts,
     refusals_of,
+    unknown_keys,
 )
 
 MINUTE_MS = 60_000
@@ -227,3 +230,34 @@ def test_what_is_forgotten_makes_room(
     ring.erase(["ann"])
     ring.add([refusal("new")])
     assert len(list(refusals_of(path, "old"))) == 1
+
+
+def test_every_use_of_an_unknown_key_counts(
+    ring: RefusedRing, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the library that used it last; of many keys, those that were used last are kept."""
+    monkeypatch.setattr(refused_module, "MAX_KEPT_KEYS", 2)
+    body = b'{"context":{"library":{"name":"analytics-node","version":"2.1"}}}'
+    for at_ms, key in enumerate(("wk_a…1", "wk_b…2", "wk_c…3"), NOW_MS):
+        ring.add([refusal(source=UNKNOWN_SOURCE, at_ms=at_ms, write_key=key, body=b"")] * 3)
+    ring.add([refusal(source=UNKNOWN_SOURCE, at_ms=NOW_MS + 9, write_key="wk_b…2", body=body)])
+    ring.add([refusal("known")])
+    assert unknown_keys(path, 0) == [
+        UnknownKey("wk_b…2", 4, NOW_MS + 1, NOW_MS + 9, "analytics-node 2.1"),
+        UnknownKey("wk_c…3", 3, NOW_MS + 2, NOW_MS + 2, ""),
+    ]
+    assert [one.write_key for one in unknown_keys(path, NOW_MS + 3)] == ["wk_b…2"]
+
+
+def test_a_masked_key_tells_itself_from_others_and_opens_nothing() -> None:
+    """Of a short one still less is shown."""
+    assert masked_key("wk_website_0123456789") == "wk_w…89"
+    assert masked_key("wk_1") == "wk…"
+    assert masked_key("") == "…"
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b'{"context":7}', b'{"context":{"library":"x"}}'])
+def test_a_library_is_not_needed_to_count(ring: RefusedRing, path: Path, body: bytes) -> None:
+    """Whatever stands in its place."""
+    ring.add([refusal(source=UNKNOWN_SOURCE, write_key="wk_a…1", body=body)])
+    assert [one.library for one in unknown_keys(path, 0)] == [""]

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 import factories
 from data_dirs import NOW_MS, DataDir, destination, source
 from headgate.delivery.facts import DELIVERED, DISCARDED, FAILED
 from headgate.destinations.catalog import CATALOG
+from headgate.eventlog.block import id_hash
+from headgate.eventlog.ids import IdRun, ids_path, write_ids
 from headgate.records.trace import Story, Trace, trace
 from headgate.spec.timestamps import iso_ms
 
@@ -21,9 +24,14 @@ def stored(tmp_path: Path) -> DataDir:
     return data_dir
 
 
-def traced(data_dir: DataDir, message_id: str = "m-1", source_slug: str | None = None) -> Trace:
+def traced(
+    data_dir: DataDir,
+    message_id: str = "m-1",
+    source_slug: str | None = None,
+    position: int | None = None,
+) -> Trace:
     with data_dir.opened() as opened:
-        return trace(opened, CATALOG, message_id, source=source_slug)
+        return trace(opened, CATALOG, message_id, source=source_slug, position=position)
 
 
 def story(data_dir: DataDir, message_id: str = "m-1", source_slug: str | None = None) -> Story:
@@ -205,6 +213,38 @@ def test_an_accepted_message_comes_before_a_refused_one(stored: DataDir) -> None
     told = story(stored)
     assert told.arrival.position == 1
     assert [other.outcomes[0].reason for other in told.others] == ["source_disabled"]
+
+
+def test_a_position_tells_messages_of_one_id_apart(stored: DataDir) -> None:
+    """The number in the log, 0 for what was refused; where there is another message, there is none."""
+    stored.accept("m-1")
+    stored.accept("m-2")
+    stored.accept("m-1", source="other")
+    stored.refuse("m-1", "no_ids")
+    stored.use(sources=[source(), source("other")], destinations=[destination()])
+    places = []
+    for position in (1, 2, 3, 0, 4):
+        told = traced(stored, position=position).story
+        others = [] if told is None else told.others
+        places.append(None if told is None else told.arrival.position)
+        assert others == []
+    assert places == [1, None, 3, None, None]
+    refused = traced(stored, position=0).story
+    assert refused is not None and refused.outcomes[0].reason == "no_ids"
+    assert traced(stored, position=4).story is None
+
+
+def test_a_message_whose_id_outlived_it_is_gone(stored: DataDir) -> None:
+    """Rather than unknown, as long as dedupe knows the id."""
+    stored.accept("m-1")
+    stored.accept("m-2", segment_messages=1)
+    run = IdRun.of(np.array([id_hash("website", "m-1")], np.uint64), np.array([1]), NOW_MS)
+    write_ids(ids_path(stored.path / "log", 1), run)
+    assert not traced(stored).is_gone
+    stored.retire(2)
+    gone, unknown = traced(stored), traced(stored, "m-0")
+    assert (gone.story, gone.is_gone) == (None, True)
+    assert (unknown.story, unknown.is_gone) == (None, False)
 
 
 def test_a_given_id_finds_its_message(stored: DataDir) -> None:

@@ -1,19 +1,17 @@
-"""Sources: what sends, with which keys, where it goes, and what to paste into it.
+"""Sources: what sends, with which keys, and how that is changed. What comes in from one is told by `door.py`.
 
 The pattern for other pages that edit the workspace: forms are made from rows of the settings table, checked as
 people type, saved with the version they were read at.
 """
 
-import re
 import secrets
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.responses import Response
 
 from headgate.app.editing import Refused, edited, item, place, save
-from headgate.app.figures import destinations_doing, stored_in
+from headgate.app.figures import stored_in
 from headgate.app.forms import (
     Overtaken,
     fields,
@@ -22,11 +20,8 @@ from headgate.app.forms import (
     refuse_overtaken,
 )
 from headgate.app.routes import action, page
+from headgate.app.sending import sending
 from headgate.app.visit import Change, NothingHere, Visit
-from headgate.eventlog.refused import refusal_counts
-from headgate.snippets import SNIPPETS, snippet_text
-from headgate.spec.reasons import REASONS
-from headgate.stores import REFUSED
 from headgate.workspace.access import Role
 from headgate.workspace.errors import UnknownVersion
 from headgate.workspace.model import Document, Source
@@ -37,55 +32,26 @@ _BY_NAME = {row.name: row for row in SOURCE}
 _EDITED = (_BY_NAME["name"], _BY_NAME["type"])
 _MADE = (_BY_NAME["name"], _BY_NAME["slug"], _BY_NAME["type"])
 _LABELS = {"name": "Name", "slug": "Slug", "type": "Type"}
-_URL = re.compile(r"https?://[A-Za-z0-9.:_\[\]-]+(/[A-Za-z0-9._~/-]*)?")
+
+
+def source_of(visit: Visit) -> Source:
+    """The source that the address names."""
+    slug = visit.path["slug"]
+    sources = stored_in(visit).current.workspace.sources
+    found = next((one for one in sources if one.slug == slug), None)
+    if found is None:
+        raise NothingHere(f"There is no source {slug}. It may have been deleted or renamed.")
+    return found
 
 
 def listing(visit: Visit) -> Response:
-    """Every source."""
-    stored = stored_in(visit)
-    workspace = stored.current.workspace
-    refused: dict[str, int] = {}
-    for slug, _, _, count in refusal_counts(visit.parts.outside.data_dir / REFUSED):
-        refused[slug] = refused.get(slug, 0) + count
+    """Every source, with what it sends."""
+    stored, now_ms = stored_in(visit), visit.parts.outside.clock.now_ms()
+    workspace, sends = stored.current.workspace, sending(stored, now_ms)
     rows = [
-        (one, workspace.destinations_of(one.slug), refused.get(one.slug, 0))
-        for one in workspace.sources
+        (one, workspace.destinations_of(one.slug), sends[one.slug]) for one in workspace.sources
     ]
-    return visit.render("sources.html", rows=rows)
-
-
-def source(visit: Visit) -> Response:
-    """One source: its keys, where its messages go, what was refused of them."""
-    found = _source(visit)
-    current = stored_in(visit).current
-    doing = destinations_doing(visit, current)
-    connected = [doing[one.slug] for one in current.workspace.destinations_of(found.slug)]
-    refused = [
-        (REASONS[reason], count)
-        for slug, reason, _, count in refusal_counts(visit.parts.outside.data_dir / REFUSED)
-        if slug == found.slug and reason in REASONS
-    ]
-    return visit.render("source.html", source=found, connected=connected, refused=refused)
-
-
-def install(visit: Visit) -> Response:
-    """What to paste, filled in."""
-    found = _source(visit)
-    url = visit.query.get("url", "").strip() or visit.parts.outside.public_url
-    suited = [one for one in SNIPPETS if one.source_type == found.type]
-    others = [one for one in SNIPPETS if one.source_type != found.type]
-    wanted = visit.query.get("library", suited[0].name)
-    chosen = next((one for one in SNIPPETS if one.name == wanted), None)
-    if chosen is None:
-        raise NothingHere("There is no snippet for that library.")
-    problem = "" if _is_url(url) else "Expected http(s)://host[:port][/path], without /v1."
-    text = ""
-    if found.write_keys and not problem:
-        text = snippet_text(chosen, url, found.write_keys[0])
-    values: dict[str, Any] = {"suited": suited, "others": others, "text": text}
-    return visit.render(
-        "source_install.html", source=found, chosen=chosen, url=url, problem=problem, **values
-    )
+    return visit.render("sources.html", rows=rows, now_ms=now_ms)
 
 
 # Settings
@@ -93,7 +59,7 @@ def install(visit: Visit) -> Response:
 
 def settings(visit: Visit) -> Response:
     """The form."""
-    found, newest = _source(visit), visit.workspace.current()
+    found, newest = source_of(visit), visit.workspace.current()
     values = _item(newest, found.slug)
     return _settings(visit, found, newest.number, values)
 
@@ -107,7 +73,7 @@ def check_settings(change: Change) -> Response:
 
 def change_settings(change: Change) -> Response:
     """Saves the form, unless it is wrong or somebody else has saved another value meanwhile."""
-    found, newest = _source(change), change.workspace.current()
+    found, newest = source_of(change), change.workspace.current()
     wanted = posted(_EDITED, change.form)
 
     def edit(document: Document) -> None:
@@ -159,12 +125,12 @@ def create(change: Change) -> Response:
 
 def confirm_disable(visit: Visit) -> Response:
     """What disabling means."""
-    return visit.render("source_disable.html", source=_source(visit))
+    return visit.render("source_disable.html", source=source_of(visit))
 
 
 def switch(change: Change) -> Response:
     """Enables or disables it."""
-    found, wanted = _source(change), change.form.get("enabled") == "true"
+    found, wanted = source_of(change), change.form.get("enabled") == "true"
     saved = save(change.parts, change.actor, _set_to(found.slug, {"enabled": wanted}))
     words = f"{found.name} is {'enabled' if wanted else 'disabled'}."
     return change.done(f"/sources/{found.slug}", saved.told(words))
@@ -172,7 +138,7 @@ def switch(change: Change) -> Response:
 
 def add_key(change: Change) -> Response:
     """One more write key, so that libraries can move over one by one."""
-    found, key = _source(change), _new_key()
+    found, key = source_of(change), _new_key()
 
     def edit(document: Document) -> None:
         _found(document, found.slug)["writeKeys"].append(key)
@@ -183,7 +149,7 @@ def add_key(change: Change) -> Response:
 
 def confirm_retire(visit: Visit) -> Response:
     """What retiring a key means."""
-    found, index = _source(visit), _index(visit)
+    found, index = source_of(visit), _index(visit)
     return visit.render(
         "source_retire.html", source=found, index=index, key=found.write_keys[index]
     )
@@ -191,7 +157,7 @@ def confirm_retire(visit: Visit) -> Response:
 
 def retire_key(change: Change) -> Response:
     """The key opens the door no more."""
-    found, index = _source(change), _index(change)
+    found, index = source_of(change), _index(change)
     written = _item(change.workspace.current(), found.slug)["writeKeys"][index]
 
     def edit(document: Document) -> None:
@@ -210,7 +176,7 @@ def confirm_delete(visit: Visit) -> Response:
 
 def delete(change: Change) -> Response:
     """The source is gone; what it sent stays in the log."""
-    found = _source(change)
+    found = source_of(change)
     if change.form.get("slug", "").strip() != found.slug:
         return _confirm_delete(change, f"Type {found.slug} to delete it.", 422)
 
@@ -225,15 +191,6 @@ def delete(change: Change) -> Response:
 
 
 # Parts of the above
-
-
-def _source(visit: Visit) -> Source:
-    slug = visit.path["slug"]
-    sources = stored_in(visit).current.workspace.sources
-    found = next((one for one in sources if one.slug == slug), None)
-    if found is None:
-        raise NothingHere(f"There is no source {slug}. It may have been deleted or renamed.")
-    return found
 
 
 def _item(version: Version, slug: str) -> dict[str, Any]:
@@ -324,7 +281,7 @@ def _new(
 
 
 def _confirm_delete(visit: Visit, problem: str = "", status: int = 200) -> Response:
-    found = _source(visit)
+    found = source_of(visit)
     connected = stored_in(visit).current.workspace.destinations_of(found.slug)
     values = {"source": found, "connected": connected, "problem": problem}
     return visit.render("source_delete.html", status, **values)
@@ -333,7 +290,7 @@ def _confirm_delete(visit: Visit, problem: str = "", status: int = 200) -> Respo
 def _index(visit: Visit) -> int:
     """Which of the source's keys is meant, by its place; the key itself would stand in logs of proxies."""
     given = visit.path["index"]
-    keys = _source(visit).write_keys
+    keys = source_of(visit).write_keys
     if not (given.isascii() and given.isdigit() and int(given[:6]) < len(keys)):
         raise NothingHere("There is no such write key. It may have been retired meanwhile.")
     return int(given[:6])
@@ -343,21 +300,11 @@ def _new_key() -> str:
     return f"wk_{secrets.token_urlsafe(18)}"
 
 
-def _is_url(url: str) -> bool:
-    try:
-        is_fine = _URL.fullmatch(url) is not None and urlsplit(url).port != 0
-    except ValueError:
-        return False
-    return is_fine and not re.search("/v1/*$", url)
-
-
 ROUTES = (
     page("/sources", listing),
     page("/sources/new", new, Role.EDITOR),
     action("/sources/new", create, Role.EDITOR),
     action("/sources/new/check", check_new, Role.EDITOR),
-    page("/sources/{slug}", source),
-    page("/sources/{slug}/install", install),
     page("/sources/{slug}/settings", settings),
     action("/sources/{slug}/settings", change_settings, Role.EDITOR),
     action("/sources/{slug}/settings/check", check_settings, Role.EDITOR),

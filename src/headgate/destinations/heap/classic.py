@@ -23,10 +23,11 @@ _EMAIL = re.compile(r"[^\n\r\u2028\u2029]@[^\n\r\u2028\u2029]+\.[^\n\r\u2028\u20
 def classic_user_properties(
     message: dict[str, Any], traits: dict[str, Any], notes: list[str]
 ) -> Flat:
-    """The user properties of an identify call."""
+    """The user properties of an identify call; one that a page made for a visitor has no userId."""
     user_id = message["userId"]
     email = _first(_find(traits, "email"), _email_in(user_id))
-    return _as_sent(message, traits | {"id": user_id}, email, notes)
+    named = traits | {"id": user_id} if user_id else traits
+    return _as_sent(message, named, email, notes)
 
 
 def classic_event_properties(

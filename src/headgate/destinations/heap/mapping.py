@@ -52,11 +52,11 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 _Properties = Callable[[dict[str, Any], dict[str, Any], list[str]], Flat]
 
-_USER_PROPERTIES: dict[str, _Properties] = {
+USER_PROPERTIES: dict[str, _Properties] = {
     MAPPING_HEAP: standard.user_properties,
     MAPPING_CLASSIC: classic.classic_user_properties,
 }
-_EVENT_PROPERTIES: dict[str, _Properties] = {
+EVENT_PROPERTIES: dict[str, _Properties] = {
     MAPPING_HEAP: standard.event_properties,
     MAPPING_CLASSIC: classic.classic_event_properties,
 }
@@ -94,7 +94,7 @@ def _event(message: dict[str, Any], identity: str, settings: Mapping[str, Any]) 
     return Event(
         identity,
         event,
-        _EVENT_PROPERTIES[settings["mapping"]](message, properties, notes),
+        EVENT_PROPERTIES[settings["mapping"]](message, properties, notes),
         _text(message.get("timestamp")),
         _text(message.get("messageId")),
         _told(notes),
@@ -106,7 +106,7 @@ def _user(message: dict[str, Any], identity: str, settings: Mapping[str, Any]) -
     traits = _object(message, "traits", notes)
     if settings["nullTraits"] is not None and _is_from_engage(message):
         traits = _without_nulls(traits, settings["nullTraits"], notes)
-    properties = _USER_PROPERTIES[settings["mapping"]](message, traits, notes)
+    properties = USER_PROPERTIES[settings["mapping"]](message, traits, notes)
     return UserProperties(identity, properties, _told(notes))
 
 

@@ -86,7 +86,7 @@ def main() -> None:
     (data_dir,) = sys.argv[1:]
     answer = {"archived_to": archive(Path(data_dir))}
     with suppress(BrokenPipeError):  # whoever asked has died, and asks again
-        os.write(sys.stdout.fileno(), msgspec.json.encode(answer) + b"\n")
+        os.write(1, msgspec.json.encode(answer) + b"\n")
 
 
 if __name__ == "__main__":

@@ -13,11 +13,15 @@ from headgate.engage.observed import Observed
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """Messages of these profiles, of `since_ms` or later by their own time, with these names if any are given."""
+    """Messages of these profiles, of `since_ms` or later by their own time, with these names if any are given.
+
+    With `newest`, only so many of each profile and name.
+    """
 
     profiles: list[int]
     since_ms: int
     names: list[str] | None
+    newest: int | None = None
 
     def fits(self, observed: Observed) -> bool:
         """Whether a message of one of the profiles is asked for."""
@@ -29,6 +33,7 @@ class Asked(msgspec.Struct, frozen=True):
 class Row(msgspec.Struct, frozen=True, array_like=True):
     """A message as the archive has it; objects are JSON."""
 
+    profile: int
     seq: int
     at_ms: int
     received_at_ms: int
@@ -53,15 +58,21 @@ def rows(data_dir: Path, asked: Asked) -> list[tuple[object, ...]]:
         parts = [part.path for part in parts_in(directory)]
         if not parts:
             return []
-        wanted = f"profile IN (SELECT unnest(?)) AND at_ms >= ?{_named(asked)}"
+        wanted = f"profile IN (SELECT unnest(?)) AND at_ms >= ?{_named(asked)}{_newest(asked)}"
         columns = ", ".join(Row.__struct_fields__)
         given = [asked.profiles, asked.since_ms, *([asked.names] if asked.names else [])]
+        given += [asked.newest] if asked.newest else []
         query = f"SELECT {columns} FROM {parts_sql(parts)} WHERE {wanted}"
         return connection.execute(query, given).fetchall()
 
 
 def _named(asked: Asked) -> str:
     return " AND name IN (SELECT unnest(?))" if asked.names else ""
+
+
+def _newest(asked: Asked) -> str:
+    within = "(PARTITION BY profile, name ORDER BY at_ms DESC, seq DESC)"
+    return f" QUALIFY row_number() OVER {within} <= ?" if asked.newest else ""
 
 
 def main() -> None:

@@ -61,41 +61,43 @@ def read_by(leaf: Definition) -> list[Reduced | Trait]:
 
 
 class Witness:
-    """Puts messages of one person to definitions, at one instant."""
+    """Puts messages of people to definitions, at one instant."""
 
     def __init__(
         self,
-        profile: Profile,
         record: Record,
         asked: Sequence[Reduced],
         records: Iterable[Record],
         leaf_numbers: Mapping[str, int],
         at_ms: int,
     ) -> None:
-        self._profile = profile
         self._at_ms = at_ms
         self._numbers = {reduced: -number for number, reduced in enumerate(asked, 1)}
         alone = [_alone(record, reduced, self._numbers[reduced]) for reduced in asked]
         self._program = program_of([*records, *alone], leaf_numbers)
 
-    def counting(self, reduced: Reduced, messages: Iterable[Observed]) -> list[Counting]:
-        """Those of the messages that count, in their order."""
+    def counting(
+        self, profile: Profile, reduced: Reduced, messages: Iterable[Observed]
+    ) -> list[Counting]:
+        """Those of a person's messages that count, in their order."""
         read = reader(reduced.of)
         found = []
         for message in messages:
             if message.name == reduced.events.name:
-                counts, until_ms = self._put(reduced, message)
+                counts, until_ms = self._put(profile, reduced, message)
                 if counts:
                     found.append(Counting(message, read(message), until_ms))
         if isinstance(reduced.events.window, Session):
             found = _of_session(found, reduced.events.window.gap_ms, self._at_ms)
         return [one for one in found if reduced.of is None or one.value is not None]
 
-    def _put(self, reduced: Reduced, message: Observed) -> tuple[bool, int | None]:
+    def _put(
+        self, profile: Profile, reduced: Reduced, message: Observed
+    ) -> tuple[bool, int | None]:
         number = self._numbers[reduced]
         own = self._program.leaves_of[number]
         named = [one for one in own if self._program.leaves[one].name == _ALONE]
-        probe = msgspec.structs.replace(self._profile, leaves=dict(self._profile.leaves))
+        probe = msgspec.structs.replace(profile, leaves=dict(profile.leaves))
         alone = msgspec.structs.replace(message, name=_ALONE)
         self._program.take_only(probe, alone, frozenset(named))
         outcome = self._program.evaluate(probe, [number], self._at_ms)[number]

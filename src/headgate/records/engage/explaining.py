@@ -124,7 +124,7 @@ def explain(
     program = program_of(store.records, leaf_numbers)
     explanation = program.explain(profile, record.number, at_ms)
     value = program.evaluate(profile, [record.number], at_ms)[record.number].value
-    changes_at, changes_to = _next_change(program, profile, record.number, at_ms, value)
+    changes_at, changes_to = next_change(program, profile, record.number, at_ms, value)
     teller = _Teller(stored, store, record, profile, program, leaf_numbers, at_ms, most)
     left_out = program.dropped(profile)
     return Why(
@@ -171,7 +171,7 @@ class _Teller:
         self._most = most
         names = sorted({one.events.name for one in asked})
         self._messages = messages_of(store, stored.data_dir, profile.id, names=names)
-        self._witness = Witness(profile, record, asked, store.records, leaf_numbers, at_ms)
+        self._witness = Witness(record, asked, store.records, leaf_numbers, at_ms)
 
     def tell(self, explained: Explanation) -> Reason:
         """The whole definition."""
@@ -204,7 +204,8 @@ class _Teller:
     def _leaf(self, explained: Explanation, tree: Definition) -> Reason:
         read = read_by(tree)
         events = [one for one in read if isinstance(one, Reduced)]
-        counting = [each for one in events for each in self._witness.counting(one, self._messages)]
+        said, put = self._messages, self._witness.counting
+        counting = [each for one in events for each in put(self._profile, one, said)]
         count = {one.message.seq for one in counting}
         names = {one.events.name for one in events}
         others = [one for one in self._messages if one.name in names and one.seq not in count]
@@ -261,10 +262,10 @@ def _message(counting: Counting) -> Message:
     )
 
 
-def _next_change(
+def next_change(
     program: Program, profile: Profile, number: int, at_ms: int, value: Any
 ) -> tuple[str | None, Any]:
-    """When the value changes by itself, and to what; (None, None) when it does not in a thousand steps."""
+    """When a value changes by itself, and to what; (None, None) when it does not in a thousand steps."""
     for _ in range(_MOST_STEPS):
         until_ms = program.evaluate(profile, [number], at_ms)[number].until_ms
         if until_ms is None or until_ms > _LAST_INSTANT_MS:

@@ -102,7 +102,7 @@ def listing(
     position = store.position()
     sizes, counters = store.sizes(), store.counters()
     left_out = _left_out(store) if thorough else None
-    ready = _Ready(stored.data_dir, store)
+    ready = Readiness(stored.data_dir, store)
     with closing(sqlite_reader(stored.log)) as log:
         told_at = _last_tellings(log)
     found = [
@@ -139,7 +139,7 @@ def listing(
     )
 
 
-class _Ready:
+class Readiness:
     """How far computations are that are being prepared."""
 
     def __init__(self, data_dir: Path, store: Engaged) -> None:

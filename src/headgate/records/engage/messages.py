@@ -1,4 +1,4 @@
-"""The messages of one person: those in the archive, and those of the log that the archive has not taken over.
+"""The messages of people: those in the archive, and those of the log that the archive has not taken over.
 
 Found by the profile that each message was given when it was read, not by what it says, so that they are
 exactly those that the computations have seen.
@@ -46,22 +46,44 @@ def messages_of(
     *,
     names: Sequence[str] | None = None,
     since_ms: int = 0,
+    newest: int | None = None,
 ) -> list[Observed]:
     """The person's messages, oldest first by their own time; without `names` all. Identifies have the name "".
 
-    `since_ms` is of the messages' own time. Raises OSError when the archive cannot be read.
+    `since_ms` is of the messages' own time. With `newest`, so many of each name are enough, and no more than
+    about that are given. Raises OSError when the archive cannot be read.
     """
-    if names is not None and not names:
-        return []
-    asked = Asked(store.numbers_of(profile), since_ms, None if names is None else list(names))
-    found = {
-        one.seq: one for one in _waiting(store, data_dir, asked)
-    }  # before what may take it over
-    found |= {one.seq: one for one in _archived(data_dir, asked)}
-    return sorted(found.values(), key=lambda one: (one.at_ms, one.received_at_ms, one.message_id))
+    found = messages_of_each(
+        store, data_dir, [profile], names=names, since_ms=since_ms, newest=newest
+    )
+    return found[profile]
 
 
-def _archived(data_dir: Path, asked: Asked) -> Iterator[Observed]:
+def messages_of_each(
+    store: Engaged,
+    data_dir: Path,
+    profiles: Sequence[int],
+    *,
+    names: Sequence[str] | None = None,
+    since_ms: int = 0,
+    newest: int | None = None,
+) -> dict[int, list[Observed]]:
+    """The same of several people, by profile."""
+    whose = {number: one for one in profiles for number in store.numbers_of(one)}
+    by_profile: dict[int, dict[int, Observed]] = {one: {} for one in profiles}
+    if whose and (names is None or names):
+        asked = Asked(list(whose), since_ms, None if names is None else list(names), newest)
+        waiting = list(_waiting(store, data_dir, asked))  # before what may take them over
+        for number, observed in (*waiting, *_archived(data_dir, asked)):
+            by_profile[whose[number]][observed.seq] = observed
+    return {one: sorted(found.values(), key=_in_time) for one, found in by_profile.items()}
+
+
+def _in_time(one: Observed) -> tuple[int, int, str]:
+    return one.at_ms, one.received_at_ms, one.message_id
+
+
+def _archived(data_dir: Path, asked: Asked) -> Iterator[tuple[int, Observed]]:
     """By a process of its own: what reads the archive is too large for those who serve."""
     if not parts_in(history_directory(data_dir)):
         return
@@ -75,7 +97,7 @@ def _archived(data_dir: Path, asked: Asked) -> Iterator[Observed]:
     if answer.returncode:
         last = answer.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         raise OSError(f"history cannot be read: {last}")
-    yield from map(_observed_of, _rows(answer.stdout))
+    yield from ((row.profile, _observed_of(row)) for row in _rows(answer.stdout))
 
 
 def _observed_of(row: Row) -> Observed:
@@ -96,14 +118,14 @@ def _observed_of(row: Row) -> Observed:
     )
 
 
-def _waiting(store: Engaged, data_dir: Path, asked: Asked) -> Iterator[Observed]:
+def _waiting(store: Engaged, data_dir: Path, asked: Asked) -> Iterator[tuple[int, Observed]]:
     with closing(sqlite_reader(data_dir / "log")) as log:
         for batch in _assigned(store):
             owners = np.frombuffer(batch.profiles, "<i8")
             for place in np.flatnonzero(np.isin(owners, asked.profiles)).tolist():
                 observed = _message(log, batch.first_seq + place)
                 if observed is not None and asked.fits(observed):
-                    yield observed
+                    yield int(owners[place]), observed
 
 
 def _assigned(store: Engaged) -> Iterator[Assigned]:

@@ -14,7 +14,8 @@ from headgate.engage.identifies import Told, computation_id, identify
 from headgate.engage.profile import Profile, Sent
 from headgate.engage.registry import Record, State
 from headgate.engage.rules import USER_ID
-from headgate.engage.sync import is_empty, same
+from headgate.engage.sync import is_empty
+from headgate.records.engage.standing import is_due
 from headgate.records.stored import Stored
 from headgate.records.trace import Story, trace
 from headgate.spec.names import engage_source
@@ -131,7 +132,7 @@ def _with_story(telling: Telling, story: Story) -> Telling:
 
 def _why(workspace: Workspace, record: Record, slug: str, value: Any, last: Sent | None) -> str:
     """Why the destination does not know what holds now; "" when it does, or has no need to."""
-    if last is not None and same(value, last.value):
+    if last is not None and not is_due(last, record, value):
         return ""
     if record.state is State.DISABLED:
         return "It is disabled: what was told stands, and the difference is told when it is enabled again."
@@ -148,6 +149,11 @@ def _why(workspace: Workspace, record: Record, slug: str, value: Any, last: Sent
         )
     if last is None and (value is not True if record.is_audience else is_empty(value)):
         return "Nobody is told false, or an empty value, who was never told anything else."
+    if last is not None and last.is_lost:
+        return (
+            "The last telling never arrived: it is told again when something happens to the person,"
+            " after a pause that grows each time, or by a resync."
+        )
     interval_s = workspace.engage.sync_interval
     if interval_s:
         return f"It is told at the next sync, at most {interval_s} s from the change."

@@ -82,8 +82,8 @@ def _check(
     for at_ms in around(breakpoints(log, asked)):
         if at_ms >= last_ms:
             expected = program.evaluate(profile, [number.number], at_ms)[number.number]
-            witness = Witness(profile, one, [count], everything, leaves, at_ms)
-            found = witness.counting(count, log)
+            witness = Witness(one, [count], everything, leaves, at_ms)
+            found = witness.counting(profile, count, log)
             assert len(found) == expected.value, (at_ms, text_of(count))
             until = [each.until_ms for each in found if each.until_ms is not None]
             if until and expected.until_ms is not None:
