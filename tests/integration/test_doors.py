@@ -148,6 +148,7 @@ async def test_success_is_what_the_strictest_library_takes(house: House) -> None
         "integrations": b"",
         "repairs": (),
         "erased": False,
+        "behind": False,
     }
     assert house.committed == [1]
 
