@@ -52,8 +52,8 @@ lane-acceptance: # what needs whole processes
 lane-browser: # what needs a browser
 	.venv/bin/pytest -p no:cacheprovider tests/browser
 
-lane-rest: # everything else
-	.venv/bin/pytest --ignore tests/acceptance --ignore tests/browser
+lane-rest: # everything else; it waits for nobody, so the others go first
+	nice .venv/bin/pytest --ignore tests/acceptance --ignore tests/browser
 
 format: setup ## format the code and mend what lint can mend
 	.venv/bin/ruff format .

@@ -194,33 +194,6 @@ async def test_who_comes_and_leaves_by_time_is_seen_without_a_reload(
         assert reader.complaints == []
 
 
-async def test_a_definition_is_followed_while_it_is_typed_and_the_audience_is_made(
-    house: AppHouse, browser: Browser, heap: Heap
-) -> None:
-    """A name never received is doubted, a fault stands at its place, the count is the size after creation."""
-    async with reading(browser, house) as reader:
-        page = await reader.open("/audiences/new")
-        await page.get_by_label("Name").fill("Any order")
-        definition = page.get_by_role("textbox", name="Definition")
-        await definition.fill("event('Bougth').count() >= 1")
-        await expect(page.locator("#definition-doubts")).to_contain_text("Did you mean Bought (")
-        await definition.fill("event('Bought').cuont() >= 1")
-        await expect(page.locator("#definition-problem")).to_contain_text("line 1, column")
-        assert await violations(page) == []
-        await definition.fill("event('Bought').count() >= 1")
-        await expect(page.locator("#reads")).to_contain_text("performed Bought at least once")
-        await page.get_by_label("Heap", exact=True).check()
-        now = page.locator("#right-now")
-        await expect(now).to_contain_text("Create sends 4 identify calls")
-        assert (await now.inner_text()).startswith("4 of 4")
-        await page.get_by_role("button", name="Create audience").click()
-        await page.get_by_role("button", name="Create audience").click()
-        await page.wait_for_url(f"{house.url}/audiences/any_order")
-        assert reader.complaints == []
-    for user in ("ann", "bob", "cem", HOSTILE):
-        eventually(partial(holds, heap, user, any_order=True), 20.0)
-
-
 async def test_a_person_is_found_with_traits_memberships_and_timeline(
     house: AppHouse, browser: Browser
 ) -> None:
@@ -266,3 +239,30 @@ async def test_deleting_with_false_first_leaves_false_at_heap_and_the_key_is_gon
         assert gone is not None
         assert gone.status == 404
         await expect(page.get_by_role("main")).to_contain_text("Its key is never used again.")
+
+
+async def test_a_definition_is_followed_while_it_is_typed_and_the_audience_is_made(
+    house: AppHouse, browser: Browser, heap: Heap
+) -> None:
+    """A name never received is doubted, a fault stands at its place, the count is the size after creation."""
+    async with reading(browser, house) as reader:
+        page = await reader.open("/audiences/new")
+        await page.get_by_label("Name").fill("Any order")
+        definition = page.get_by_role("textbox", name="Definition")
+        await definition.fill("event('Bougth').count() >= 1")
+        await expect(page.locator("#definition-doubts")).to_contain_text("Did you mean Bought (")
+        await definition.fill("event('Bought').cuont() >= 1")
+        await expect(page.locator("#definition-problem")).to_contain_text("line 1, column")
+        assert await violations(page) == []
+        await definition.fill("event('Bought').count() >= 1")
+        await expect(page.locator("#reads")).to_contain_text("performed Bought at least once")
+        await page.get_by_label("Heap", exact=True).check()
+        now = page.locator("#right-now")
+        await expect(now).to_contain_text("Create sends 4 identify calls")
+        await expect(now).to_contain_text("4 of ")
+        await page.get_by_role("button", name="Create audience").click()
+        await page.get_by_role("button", name="Create audience").click()
+        await page.wait_for_url(f"{house.url}/audiences/any_order")
+        assert reader.complaints == []
+    for user in ("ann", "bob", "cem", HOSTILE):
+        eventually(partial(holds, heap, user, any_order=True), 20.0)
